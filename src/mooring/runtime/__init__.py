@@ -1,4 +1,4 @@
-"""What every long-running part needs: clock, ids, attempts, back-off, supervised tasks, state folder.
+"""What every long-running part needs: clock, ids, attempts, back-off, tasks, state folder.
 
 Imports nothing else of Mooring.
 """

@@ -169,7 +169,7 @@ class AttemptRecorder:
             self._finished_at = self._clock.now()
 
     def saw(self, kind: str, wire_id: str) -> None:
-        """Keep an identifier seen on the wire (``"tracking_id"``, ``"operation_id"``, ``"rid"``)."""
+        """Keep an identifier seen on the wire: a tracking id, an operation id, a request id."""
         ids = self._wire_ids.setdefault(kind, [])
         if wire_id not in ids and len(ids) < MAX_WIRE_IDS:
             ids.append(wire_id)

@@ -12,7 +12,7 @@ _log = get_logger("runtime.tasks")
 
 
 class TaskKeeper:
-    """Holds references to background tasks, logs their failures, cancels and joins them at the end."""
+    """Holds background tasks, logs their failures, cancels and joins them at the end."""
 
     def __init__(self) -> None:
         """Start with no tasks."""
