@@ -1,0 +1,1 @@
+"""The command line: parse, call, print, exit code. The only place where the whole is put together."""

@@ -1,0 +1,95 @@
+"""What every command shares: how results, errors and exit codes look.
+
+Exit codes: 0 done, 1 the thing failed, 2 the command was wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+console = Console(highlight=False)
+"""Results, on standard output."""
+
+error_console = Console(stderr=True, highlight=False)
+"""Errors and progress, on standard error, so that output can be piped."""
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document instead of text.", is_flag=True)
+]
+
+
+class CommandError(Exception):
+    """A command could not do its work: `message` says what, `remedy` what to do about it."""
+
+    def __init__(
+        self, code: str, message: str, remedy: str, *, field: str | None = None
+    ) -> None:
+        """Keep the parts; the sentence is made when it is shown."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        self.field = field
+
+
+def emit_json(document: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def exit_with_error(
+    error: BaseException, *, as_json: bool = False, exit_code: int = EXIT_FAILED
+) -> NoReturn:
+    """Show `error` in the words of the surface and end the command.
+
+    Any exception with ``code``, ``message`` and ``remedy`` (and perhaps ``field``) is shown with
+    them; another one by its text.
+    """
+    parts = {
+        "code": str(getattr(error, "code", "failed")),
+        "message": str(getattr(error, "message", None) or error or type(error).__name__),
+        "field": getattr(error, "field", None),
+        "remedy": str(getattr(error, "remedy", "") or ""),
+    }
+    if as_json:
+        emit_json({"error": parts})
+    else:
+        error_console.print(f"[bold red]error[/] [dim]({escape(parts['code'])})[/] ", end="")
+        error_console.print(parts["message"], markup=False, soft_wrap=True)
+        if parts["remedy"]:
+            error_console.print("[bold]remedy[/] ", end="")
+            error_console.print(parts["remedy"], markup=False, soft_wrap=True)
+    raise typer.Exit(exit_code)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print `rows` under `columns`; says so when there are none."""
+    if not rows:
+        console.print(f"[dim]{escape(title)}: none.[/]")
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+    console.print(table)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print name and value, one fact a line, values ready to be copied."""
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        console.print(f"[dim]{escape(name.ljust(width))}[/]  ", end="")
+        console.print("" if value is None else str(value), markup=False, soft_wrap=True)
