@@ -1,1 +1,1 @@
-"""The command line: parse, call, print, exit code. The only place where the whole is put together."""
+"""The command line: parse, call, print, exit code. Only here is the whole put together."""

@@ -64,7 +64,7 @@ def main() -> None:
         # The reader of our output went away (`mooring … | head`): not our failure to report.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception as error:  # noqa: BLE001 - the last door: a user never sees a traceback
+    except Exception as error:  # the last door: no traceback reaches a user
         if os.environ.get("MOORING_TRACEBACK"):
             raise
         error_console.print(

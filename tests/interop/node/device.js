@@ -1,0 +1,76 @@
+// Provisions a device through DPS over MQTT with the Azure SDKs for Node, then connects to the
+// assigned hub and sends telemetry. One JSON line per fact on standard output; exit status 1 and
+// an `error` line if a step fails. Trust in the server comes from NODE_EXTRA_CA_CERTS.
+//
+// usage: node device.js '{"endpoint","idScope","registrationId","certFile","keyFile","messages"}'
+'use strict';
+
+const fs = require('fs');
+const { X509Security } = require('azure-iot-security-x509');
+const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
+const { Mqtt: ProvisioningMqtt } = require('azure-iot-provisioning-device-mqtt');
+const { Client, Message } = require('azure-iot-device');
+const { Mqtt: HubMqtt } = require('azure-iot-device-mqtt');
+
+const options = JSON.parse(process.argv[2]);
+const x509 = {
+  cert: fs.readFileSync(options.certFile, 'utf8'),
+  key: fs.readFileSync(options.keyFile, 'utf8'),
+};
+
+function tell(event, facts) {
+  process.stdout.write(JSON.stringify({ event, ...facts }) + '\n');
+}
+
+function register() {
+  const client = ProvisioningDeviceClient.create(
+    options.endpoint,
+    options.idScope,
+    new ProvisioningMqtt(),
+    new X509Security(options.registrationId, x509),
+  );
+  return new Promise((resolve, reject) => {
+    client.register((error, result) => (error ? reject(error) : resolve(result)));
+  });
+}
+
+async function main() {
+  const result = await register();
+  tell('registered', {
+    status: result.status,
+    assignedHub: result.assignedHub,
+    deviceId: result.deviceId,
+    substatus: result.substatus,
+  });
+  const device = Client.fromConnectionString(
+    `HostName=${result.assignedHub};DeviceId=${result.deviceId};x509=true`,
+    HubMqtt,
+  );
+  device.setOptions(x509);
+  await device.open();
+  tell('connected', {});
+  for (let number = 0; number < (options.messages || 1); number += 1) {
+    const message = new Message(JSON.stringify({ number }));
+    message.messageId = `node-${number}`;
+    message.contentType = 'application/json';
+    message.contentEncoding = 'utf-8';
+    message.properties.add('origin', 'node & co');
+    await device.sendEvent(message);
+  }
+  tell('sent', { messages: options.messages || 1 });
+  await device.close();
+}
+
+main().then(
+  () => process.exit(0),
+  (error) => {
+    let result;
+    try {
+      result = error.result && JSON.parse(JSON.stringify(error.result));
+    } catch {
+      result = undefined;
+    }
+    tell('error', { name: error.name, message: error.message, result });
+    process.exit(1);
+  },
+);
