@@ -32,9 +32,7 @@ JsonOption = Annotated[
 class CommandError(Exception):
     """A command could not do its work: `message` says what, `remedy` what to do about it."""
 
-    def __init__(
-        self, code: str, message: str, remedy: str, *, field: str | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, remedy: str, *, field: str | None = None) -> None:
         """Keep the parts; the sentence is made when it is shown."""
         super().__init__(message)
         self.code = code

@@ -1,0 +1,220 @@
+"""The CLI's way to a running cloud or gateway: its REST API, with the owner's token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import httpx
+
+from mooring.cli.output import CommandError
+
+Part = Literal["cloud", "gateway"]
+
+TIMEOUT_S = 60.0
+"""Above the longest synchronous operation of either API."""
+
+
+class ApiError(CommandError):
+    """The API refused: its own code, words and remedy."""
+
+    def __init__(
+        self, status: int, code: str, message: str, remedy: str, *, field: str | None = None
+    ) -> None:
+        """Keep the HTTP status beside what the answer said."""
+        super().__init__(code, message, remedy, field=field)
+        self.status = status
+
+
+def read_facts(state: Path, part: str) -> dict[str, Any]:
+    """Return what the cloud or gateway of this state folder wrote down about itself.
+
+    Raises:
+        CommandError: It never ran there.
+    """
+    path = state / part / f"{part}.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CommandError(
+            f"no-{part}",
+            f"There is no {part} in {state}.",
+            f"Start it (mooring up, or mooring {part} serve --state {state}), or name another "
+            "folder with --state.",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            "state-unreadable",
+            f"{path} cannot be read: {error}",
+            f"Mend its permissions, or start the {part} again, which writes it anew.",
+        ) from None
+    return facts
+
+
+class ApiClient:
+    """A small client of either REST API, which turns every trouble into a `CommandError`."""
+
+    def __init__(self, part: Part, base_url: str, token: str, *, verify: bool | str = True) -> None:
+        """Prepare calls to `base_url` with the bearer `token`.
+
+        `verify` is a CA file to believe instead of the system's, for a cloud that is bound to
+        other addresses than loopback.
+        """
+        self._part = part
+        self.base_url = base_url.rstrip("/")
+        self._client = httpx.Client(
+            base_url=self.base_url + "/",
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            verify=verify,
+        )
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def get_json(self, path: str, **parameters: Any) -> Any:
+        """GET `path`; parameters that are None are left out."""
+        return self.request("GET", path, parameters=parameters)
+
+    def post_json(self, path: str, body: Any = None, *, if_match: str | None = None) -> Any:
+        """POST `body` as JSON."""
+        return self.request("POST", path, body=body, if_match=if_match)
+
+    def put_json(self, path: str, body: Any, *, if_match: str | None = None) -> Any:
+        """PUT `body` as JSON."""
+        return self.request("PUT", path, body=body, if_match=if_match)
+
+    def delete(self, path: str, *, if_match: str | None = None) -> Any:
+        """DELETE `path`."""
+        return self.request("DELETE", path, if_match=if_match)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        parameters: dict[str, Any] | None = None,
+        if_match: str | None = None,
+    ) -> Any:
+        """Call the API and return the decoded answer, None if it has no body.
+
+        Raises:
+            ApiError: It refused.
+            CommandError: It could not be reached, or spoke something else.
+        """
+        with self._troubles():
+            response = self._client.request(
+                method,
+                path.lstrip("/"),
+                json=body,
+                params={k: v for k, v in (parameters or {}).items() if v is not None},
+                headers={} if if_match is None else {"If-Match": if_match},
+            )
+        if not response.is_success:
+            raise self._refusal(response)
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            raise CommandError(
+                "not-our-api",
+                f"{self.base_url} answers, but not as Mooring's {self._part} does.",
+                "Check --url and whether another program uses that port.",
+            ) from None
+
+    @contextmanager
+    def stream_lines(self, path: str, **parameters: Any) -> Iterator[Iterator[str]]:
+        """GET `path` and yield its lines as they come."""
+        with (
+            self._troubles(),
+            self._client.stream(
+                "GET",
+                path.lstrip("/"),
+                params={k: v for k, v in parameters.items() if v is not None},
+                timeout=httpx.Timeout(TIMEOUT_S, read=None),
+            ) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise self._refusal(response)
+            yield response.iter_lines()
+
+    def _refusal(self, response: httpx.Response) -> ApiError:
+        try:
+            error = response.json()["error"]
+            code, message = str(error["code"]), str(error["message"])
+        except (ValueError, KeyError, TypeError):
+            return ApiError(
+                response.status_code,
+                f"http-{response.status_code}",
+                f"The {self._part} answered {response.status_code} {response.reason_phrase}.",
+                f"See the log of the {self._part}.",
+            )
+        if tracking_id := error.get("tracking_id"):
+            message = f"{message} (tracking id {tracking_id})"
+        return ApiError(
+            response.status_code,
+            code,
+            message,
+            str(error.get("remedy") or ""),
+            field=error.get("field"),
+        )
+
+    @contextmanager
+    def _troubles(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectError:
+            raise CommandError(
+                f"{self._part}-not-running",
+                f"The {self._part} does not answer at {self.base_url}.",
+                f"Start it: mooring up, or mooring {self._part} serve.",
+            ) from None
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"{self._part}-unreachable",
+                f"The call to {self.base_url} failed: {str(error) or type(error).__name__}",
+                f"See the log of the {self._part}, then try again.",
+            ) from None
+
+
+def cloud_api(state: Path, url: str | None = None, token: str | None = None) -> ApiClient:
+    """Return a client of the cloud in `state`, or of the one named by `url` and `token`."""
+    return _api("cloud", state, url, token)
+
+
+def gateway_api(state: Path, url: str | None = None, token: str | None = None) -> ApiClient:
+    """Return a client of the gateway in `state`, or of the one named by `url` and `token`."""
+    return _api("gateway", state, url, token)
+
+
+def _api(part: Part, state: Path, url: str | None, token: str | None) -> ApiClient:
+    verify: bool | str = True
+    if url is None:
+        facts = read_facts(state, part)
+        url = str(facts["api_url"])
+        if url.startswith("https:") and "ca_file" in facts:
+            verify = str(facts["ca_file"])
+    if token is None:
+        path = state / part / "owner-token"
+        try:
+            token = path.read_text().strip()
+        except OSError:
+            raise CommandError(
+                "no-token",
+                f"There is no owner token at {path}.",
+                f"Run as the user who owns that folder, or give --token of the {part}.",
+                field="--token",
+            ) from None
+    return ApiClient(part, url, token, verify=verify)

@@ -1,0 +1,41 @@
+"""Options that several commands share, and where the state folder is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import typer
+
+
+def default_state_folder() -> Path:
+    """Return the platform's user data folder of Mooring."""
+    return platformdirs.user_data_path("mooring")
+
+
+StateOption = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        envvar="MOORING_STATE",
+        default_factory=default_state_folder,
+        show_default="the user data folder",
+        help="Folder that holds everything; deleting it is a factory reset.",
+        file_okay=False,
+    ),
+]
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", help="Address of the API, instead of the one in the state folder."),
+]
+
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="MOORING_TOKEN",
+        help="Bearer token, instead of the owner token of the state folder.",
+    ),
+]
