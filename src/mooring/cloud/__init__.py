@@ -1,0 +1,1 @@
+"""The cloud: DPS and IoT Hub for whoever has none at hand."""

@@ -1,0 +1,1 @@
+"""Device Provisioning Service: who may register, and where a device is sent."""

@@ -1,0 +1,41 @@
+"""The port through which DPS sees IoT hubs; the composition root wires the hub service to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mooring.cloud.dps.model import InitialTwin
+from mooring.cloud.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAssignment:
+    """The device that a hub is to have.
+
+    Azure makes it ``selfSigned`` for individual and group enrollments alike, with the SHA-256
+    thumbprint of the presented leaf in both slots. `initial_twin` counts only when the device
+    is new there, or when `reset_twin` asks for a fresh start.
+    """
+
+    device_id: str
+    sha256_thumbprint: str
+    initial_twin: InitialTwin | None
+    reset_twin: bool
+    iot_edge: bool
+
+
+class LinkedHubs(Protocol):
+    """What DPS may do to hubs."""
+
+    def has_hub(self, host_name: str) -> bool:
+        """Return whether a hub of that name exists now."""
+        ...
+
+    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[None]:
+        """Prepare to create the device, or to take over one of that id by its authentication."""
+        ...
+
+    def prepare_removal(self, host_name: str, device_id: str) -> Work[None]:
+        """Prepare to remove a device that moved to another hub; one that is gone is no fault."""
+        ...

@@ -1,0 +1,1 @@
+"""IoT Hub: device identities, who may connect, and the telemetry log."""

@@ -1,0 +1,75 @@
+"""IoT Hub in one object: hubs, devices, who may connect, telemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect, Retention
+from mooring.cloud.hub.registry import DeviceRegistry, HubRegistry
+from mooring.cloud.hub.store import HubStore
+from mooring.cloud.hub.telemetry import TelemetryLog
+from mooring.pki.verifier import CaSet, ChainVerifier
+from mooring.runtime.clock import SYSTEM_CLOCK, Clock
+
+
+class HubService:
+    """All hubs of this cloud.
+
+    Attributes:
+        hubs: The hubs themselves.
+        devices: Their identity registries.
+        telemetry: Their telemetry logs.
+    """
+
+    hubs: HubRegistry
+    devices: DeviceRegistry
+    telemetry: TelemetryLog
+
+    @classmethod
+    async def start(
+        cls,
+        store: HubStore,
+        *,
+        authorities: Callable[[Hub], CaSet] | None = None,
+        verifier: ChainVerifier | None = None,
+        retention: Retention | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> HubService:
+        """Open the hubs that `store` holds.
+
+        `authorities` gives the verified CA certificates of a hub, for devices of type
+        ``certificateAuthority``; none by default.
+        """
+        raise NotImplementedError
+
+    async def authenticate(self, connect: HubConnect) -> AuthenticatedDevice:
+        """Decide whether a device may connect, by its ``authentication.type`` alone.
+
+        Stages given to the recorder: ``hub``, ``identity``, ``attestation``. A refusal puts its
+        failure there; the recorder is not finished here.
+
+        Raises:
+            ConnectRefused: CONNACK 5.
+            mooring.storage.errors.StorageUnavailable: CONNACK 3.
+        """
+        raise NotImplementedError
+
+    def connected(self, hub: Hub, device_id: str) -> None:
+        """Note that a device is connected now (after CONNACK 0)."""
+        raise NotImplementedError
+
+    def disconnected(self, hub: Hub, device_id: str) -> None:
+        """Note that a device's connection ended; not called for one that was taken over."""
+        raise NotImplementedError
+
+    def active(self, hub: Hub, device_id: str) -> None:
+        """Note activity of a device: once per read at most."""
+        raise NotImplementedError
+
+    async def housekeep(self) -> None:
+        """Write connection states and activity, trim the log. Call every 30 s or so."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Write what is only in memory. The store is closed by whoever opened it."""
+        raise NotImplementedError
