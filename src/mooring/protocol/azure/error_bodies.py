@@ -1,0 +1,86 @@
+"""The JSON body of an error: DPS on every surface, and a hub's answers to twin requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mooring.protocol.azure.error_codes import STATUS_FACTOR
+from mooring.protocol.azure.json_documents import JsonValue, decode_object, encode_json
+from mooring.protocol.azure.json_members import Members
+from mooring.protocol.azure.timestamps import format_timestamp
+
+MAX_ERROR_BODY_BYTES = 64 * 1024
+"""An error body is a few hundred bytes; a proxy's HTML page fits, a flood does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What went wrong at the service; None where a peer did not say.
+
+    `tracking_id` is what the vendor's support, or the other side's attempt record, goes by.
+    """
+
+    error_code: int | None
+    message: str
+    tracking_id: str | None = None
+    timestamp_utc: datetime | None = None
+    info: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def http_status(self) -> int | None:
+        """The HTTP status that the number implies, or None without a number."""
+        return None if self.error_code is None else self.error_code // STATUS_FACTOR
+
+
+def encode_error_body(body: ErrorBody) -> bytes:
+    """Return `body` as pure ASCII JSON; members without a value are left out.
+
+    Raises:
+        ValueError: The time is naive.
+    """
+    document: dict[str, JsonValue] = {}
+    if body.error_code is not None:
+        document["errorCode"] = int(body.error_code)
+    if body.tracking_id is not None:
+        document["trackingId"] = body.tracking_id
+    document["message"] = body.message
+    if body.info:
+        document["info"] = dict(body.info)
+    if body.timestamp_utc is not None:
+        document["timestampUtc"] = format_timestamp(body.timestamp_utc)
+    return encode_json(document)
+
+
+def decode_error_body(data: bytes) -> ErrorBody:
+    """Return what an error body says, in either of the two shapes that Azure's front ends use.
+
+    The second is ``{"Message": "ErrorCode:…;…", "ExceptionMessage": "Tracking ID:…"}``; its
+    texts become `message` and `tracking_id`.
+
+    Raises:
+        PayloadMalformed: Not a JSON object, or a member of the wrong type.
+        TimestampMalformed: The time cannot be read.
+    """
+    members = Members(decode_object(data, max_bytes=MAX_ERROR_BODY_BYTES))
+    second_shape = members.text("Message")
+    if second_shape is not None:
+        tracking = members.text("ExceptionMessage") or ""
+        return ErrorBody(
+            error_code=None,
+            message=second_shape,
+            tracking_id=tracking.removeprefix("Tracking ID:").strip() or None,
+        )
+    info = members.mapping("info") or {}
+    return ErrorBody(
+        error_code=members.integer("errorCode"),
+        message=members.text("message") or "",
+        tracking_id=members.text("trackingId"),
+        timestamp_utc=members.timestamp("timestampUtc"),
+        # Azure: string to string; anything else in it is only for reading, so it is spelled out.
+        info={
+            key: value if isinstance(value, str) else encode_json(value).decode()
+            for key, value in info.items()
+        },
+    )
