@@ -1,0 +1,118 @@
+"""Every rule, in the order in which findings are told: from the text to the settings.
+
+The list is explicit: importing a rule's file registers nothing. A test compares it with the files.
+"""
+
+from __future__ import annotations
+
+from mooring.pki.lint.model import Rule
+from mooring.pki.lint.rules import (
+    e_ca_flag_missing,
+    e_ca_key_usage_without_cert_sign,
+    e_certificate_missing,
+    e_chain_order,
+    e_chain_signature_wrong,
+    e_clock_not_sane,
+    e_common_name_ambiguous,
+    e_common_name_missing,
+    e_common_name_not_registration_id,
+    e_common_name_too_long,
+    e_eku_without_client_auth,
+    e_endpoint_missing,
+    e_endpoint_not_hostname,
+    e_expired,
+    e_issuer_not_ca,
+    e_key_does_not_match,
+    e_key_encrypted_without_passphrase,
+    e_key_missing,
+    e_key_unreadable,
+    e_key_usage_without_digital_signature,
+    e_leaf_not_first,
+    e_not_yet_valid,
+    e_passphrase_wrong,
+    e_path_length_exceeded,
+    e_pem_unreadable,
+    e_registration_id_mismatch,
+    e_root_not_self_signed,
+    e_rsa_below_2048,
+    e_scope_id_missing,
+    e_sha1_signature,
+    e_unknown_curve,
+    e_unknown_key_kind,
+    e_verification_code_mismatch,
+    e_wrong_box,
+    n_ca_certificate_as_device,
+    n_chain_reordered,
+    n_issuer_not_included,
+    n_pem_repaired,
+    n_testing_only,
+    w_chain_incomplete,
+    w_common_name_not_lower_alphanumeric,
+    w_expires_within_7_days,
+    w_expires_within_30_days,
+    w_registration_id_case_differs,
+    w_scope_id_shape,
+    w_subject_only_common_name,
+    w_validity_too_long,
+    w_x509_v1,
+)
+
+CATALOGUE: tuple[Rule, ...] = (
+    # the certificate's text
+    e_certificate_missing.RULE,
+    e_wrong_box.RULE,
+    e_pem_unreadable.RULE,
+    n_pem_repaired.RULE,
+    # the key's text and fit
+    e_key_missing.RULE,
+    e_key_unreadable.RULE,
+    e_key_encrypted_without_passphrase.RULE,
+    e_passphrase_wrong.RULE,
+    e_key_does_not_match.RULE,
+    # the chain
+    e_leaf_not_first.RULE,
+    e_chain_order.RULE,
+    n_chain_reordered.RULE,
+    e_chain_signature_wrong.RULE,
+    e_issuer_not_ca.RULE,
+    e_path_length_exceeded.RULE,
+    w_chain_incomplete.RULE,
+    n_issuer_not_included.RULE,
+    # the name
+    e_common_name_missing.RULE,
+    e_common_name_ambiguous.RULE,
+    e_common_name_too_long.RULE,
+    e_common_name_not_registration_id.RULE,
+    w_common_name_not_lower_alphanumeric.RULE,
+    w_subject_only_common_name.RULE,
+    e_registration_id_mismatch.RULE,
+    w_registration_id_case_differs.RULE,
+    e_verification_code_mismatch.RULE,
+    # the time
+    e_clock_not_sane.RULE,
+    e_not_yet_valid.RULE,
+    e_expired.RULE,
+    w_expires_within_7_days.RULE,
+    w_expires_within_30_days.RULE,
+    w_validity_too_long.RULE,
+    # the use
+    e_root_not_self_signed.RULE,
+    e_ca_flag_missing.RULE,
+    e_ca_key_usage_without_cert_sign.RULE,
+    n_ca_certificate_as_device.RULE,
+    e_eku_without_client_auth.RULE,
+    e_key_usage_without_digital_signature.RULE,
+    w_x509_v1.RULE,
+    n_testing_only.RULE,
+    # the strength
+    e_rsa_below_2048.RULE,
+    e_unknown_curve.RULE,
+    e_unknown_key_kind.RULE,
+    e_sha1_signature.RULE,
+    # the connection's settings
+    e_endpoint_missing.RULE,
+    e_endpoint_not_hostname.RULE,
+    e_scope_id_missing.RULE,
+    w_scope_id_shape.RULE,
+)
+"""All rules. Ids are distinct; each has a citation, a remedy, a good and a bad certificate."""

@@ -1,0 +1,1 @@
+"""The rules, one per file; `mooring.pki.lint.catalogue` lists them."""
