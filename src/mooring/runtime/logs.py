@@ -7,6 +7,9 @@ import sys
 
 import structlog
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+"""What `configure_logs` takes, from most to least talkative."""
+
 
 def configure_logs(*, json: bool = False, level: str = "info") -> None:
     """Send Mooring's log lines to standard error.
