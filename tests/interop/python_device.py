@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from azure.iot.device import IoTHubDeviceClient, Message, ProvisioningDeviceClient, X509
+from azure.iot.device import X509, IoTHubDeviceClient, Message, ProvisioningDeviceClient
 
 
 def tell(event: str, **facts: Any) -> None:
