@@ -60,18 +60,26 @@ def public_key(certificate: Certificate) -> PublicKeyTypes | None:
         return None
 
 
-def has_key_of(certificate: Certificate, issuer: Certificate) -> bool:
-    """Return whether `issuer` has the name and the key that `certificate` was signed with."""
+def is_signed_by(certificate: Certificate, issuer: Certificate) -> bool | None:
+    """Return whether `issuer` has the name and the key that `certificate` was signed with.
+
+    None means that the names agree and nobody here can tell about the key, as with a signature
+    over SHA-1, which `cryptography` no longer verifies.
+    """
+    if certificate.issuer != issuer.subject:
+        return False
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, *PARSE_FAULTS):
+    except InvalidSignature:
         return False
+    except PARSE_FAULTS:
+        return None
     return True
 
 
 def is_self_signed(certificate: Certificate) -> bool:
-    """Return whether `certificate` vouches for itself."""
-    return certificate.issuer == certificate.subject and has_key_of(certificate, certificate)
+    """Return whether `certificate` vouches for itself, as far as can be told."""
+    return is_signed_by(certificate, certificate) is not False
 
 
 def describe_time(moment: datetime) -> str:

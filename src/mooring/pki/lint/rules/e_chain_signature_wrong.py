@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from mooring.pki.lint.facts import has_key_of, subject_text
+from mooring.pki.lint.facts import is_signed_by, subject_text
 from mooring.pki.lint.model import Breach, Field, LintContext, Rule, Severity
 from mooring.pki.lint.scope import is_path
 
 
 def _examine(context: LintContext) -> Breach | None:
     for certificate, issuer in pairwise(context.chain):
-        if certificate.issuer == issuer.subject and not has_key_of(certificate, issuer):
+        if certificate.issuer == issuer.subject and is_signed_by(certificate, issuer) is False:
             return Breach(
                 f"Certificate: {subject_text(issuer)} has the name of the issuer of "
                 f"{subject_text(certificate)}, but another key signed it."

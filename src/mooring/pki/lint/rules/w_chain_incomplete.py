@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mooring.pki.lint.facts import has_key_of, issuer_text, subject_text
+from mooring.pki.lint.facts import is_signed_by, issuer_text, subject_text
 from mooring.pki.lint.model import Breach, Field, LintContext, Rule, Severity
 from mooring.pki.lint.scope import has_certificate
 
@@ -16,7 +16,7 @@ def _examine(context: LintContext) -> Breach | None:
     for certificate in context.chain:
         if certificate in context.known_cas:
             return None
-    if any(has_key_of(top, known) for known in context.known_cas):
+    if any(is_signed_by(top, known) is not False for known in context.known_cas):
         return None
     return Breach(
         f"Certificate: the chain ends with {subject_text(top)}, issued by {issuer_text(top)}, "
