@@ -79,10 +79,10 @@ def parse_user_name(text: str) -> DpsUserName | HubUserName:
         # Nothing legitimate needs them, and they would reach logs and pages.
         raise _malformed(f"{quoted(text)} holds control characters")
     parts = text.split("/", 3)
-    # A hub's query follows "/?", a provisioning service's follows "/" alone: that tells a module
-    # of a device called "registrations" from a registration.
-    is_dps = len(parts) > 2 and parts[1] == _REGISTRATIONS
-    if is_dps and (len(parts) == 3 or not parts[3].startswith("?")):
+    # A hub's query follows "/?", a provisioning service's follows "/" alone: that tells a device
+    # called "registrations", or a module of it, from a registration.
+    is_hub = len(parts) < 3 or any(part.startswith("?") for part in parts[2:])
+    if parts[1:2] == [_REGISTRATIONS] and not is_hub:
         return _parse_dps(text, parts)
     return _parse_hub(text)
 
@@ -104,8 +104,9 @@ def _parse_hub(text: str) -> HubUserName:
     left, separator, query = text.partition("/?")
     if not separator:
         left, _, query = text.partition("?")
+        left = left.removesuffix("/")
     host, _, identity = left.partition("/")
-    pieces = identity.removesuffix("/").split("/")
+    pieces = identity.split("/")
     if len(pieces) > 1 and pieces[-1].lower().startswith("api-version="):
         query = pieces.pop()
     if not host:
