@@ -52,7 +52,7 @@ def test_parse_when_key_has_no_equals_sign_gives_none_not_empty() -> None:
 
 
 def test_parse_when_value_holds_plus_or_equals_keeps_them() -> None:
-    assert parse_property_bag("a=1+1=2").application == {"a": "1+1=2"}
+    assert parse_property_bag("a=1+1=2&b=1+1%3D2").application == {"a": "1+1=2", "b": "1+1=2"}
 
 
 def test_parse_when_key_comes_twice_takes_the_last() -> None:
