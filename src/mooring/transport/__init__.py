@@ -1,0 +1,6 @@
+"""TLS over TCP as asyncio pumps: bytes of a peer in, bytes for a peer out.
+
+The server side (`listener`, `server_connection`, `server_tls`) lets any client certificate
+through and hands it to the application, which alone can answer with a CONNACK or an HTTP status.
+The client side (`client`, `client_tls`) verifies the server fully and reports each stage.
+"""

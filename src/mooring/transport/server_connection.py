@@ -1,0 +1,573 @@
+"""One TLS connection of a listener: between a raw asyncio transport and an application object.
+
+The life of a connection is a line of states, never walked backwards:
+
+    ACCEPTED -> (WAITING ->) HANDSHAKE -> OPEN -> (ENDING ->) CLOSING -> CLOSED
+
+ENDING: the application has closed, and its last bytes are not encrypted yet. The application
+exists from OPEN on. Everything runs on the event loop's thread and nothing
+blocks; OpenSSL works in memory, and this file moves bytes between it and the raw transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, cast
+
+from OpenSSL import SSL
+
+from mooring.runtime.ids import new_tracking_id
+from mooring.runtime.logs import get_logger
+from mooring.transport.admission import Admission, ListenerCounters, Turn
+from mooring.transport.limits import ListenerLimits
+from mooring.transport.server_tls import (
+    ServerTls,
+    clear_error_queue,
+    continue_handshake,
+    describe,
+)
+
+RECORD_BYTES = 16 * 1024
+"""The most that one TLS record carries (RFC 8446 §5.1): one `recv` never gives more."""
+
+DELIVERY_BYTES = 64 * 1024
+"""Records of one read are joined up to here before the application is called: devices send one
+packet per record, and the application acknowledges once per call."""
+
+FLUSH_BYTES = 64 * 1024
+"""Encrypted bytes taken from OpenSSL at a time."""
+
+_log = get_logger("transport.server")
+
+
+class PeerCertificate(Protocol):
+    """A certificate as the peer presented it: an object of `cryptography`.
+
+    Transport passes it on and never looks inside; `mooring.pki` works on it.
+    """
+
+    @property
+    def serial_number(self) -> int:
+        """Return the serial number."""
+        ...
+
+    @property
+    def not_valid_after_utc(self) -> datetime:
+        """Return the end of validity, aware."""
+        ...
+
+
+class ServerApplication(Protocol):
+    """What a listener serves: one object per connection, all calls on the event loop, in order.
+
+    An exception that leaves one of these methods aborts this connection and is logged.
+    """
+
+    def connection_made(self, connection: ServerConnection) -> None:
+        """Start: the handshake is complete, the peer has proved to hold its key."""
+        ...
+
+    def data_received(self, data: bytes) -> None:
+        """Take decrypted bytes, never empty."""
+        ...
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: called once; None after an orderly close or a plain end of stream."""
+        ...
+
+    def pause_writing(self) -> None:
+        """Stop writing: the peer reads too slowly."""
+        ...
+
+    def resume_writing(self) -> None:
+        """Write again."""
+        ...
+
+    def drain(self) -> None:
+        """Finish what was begun and close the connection: the listener shuts down."""
+        ...
+
+
+@dataclass(slots=True)
+class ConnectionEnvironment:
+    """What all connections of a listener share."""
+
+    tls: ServerTls
+    limits: ListenerLimits
+    admission: Admission
+    counters: ListenerCounters
+    application_factory: Callable[[], ServerApplication]
+    on_handshake_failed: Callable[[str, str], None]
+    connections: set[ServerConnection] = field(default_factory=set)
+    draining: bool = False
+    on_idle: Callable[[], None] = lambda: None
+
+    def report_failure(self, peer_address: str, reason: str) -> None:
+        """Tell the listener's owner of a peer that got no application object."""
+        try:
+            self.on_handshake_failed(peer_address, reason)
+        except Exception:  # noqa: BLE001 - the owner's fault must not reach the event loop
+            self.counters.application_errors += 1
+            _log.error("on_handshake_failed failed", error_id=new_tracking_id(), exc_info=True)
+
+
+class _State(enum.Enum):
+    ACCEPTED = enum.auto()
+    WAITING = enum.auto()
+    HANDSHAKE = enum.auto()
+    OPEN = enum.auto()
+    ENDING = enum.auto()
+    CLOSING = enum.auto()
+    CLOSED = enum.auto()
+
+
+_SHAKING = (_State.ACCEPTED, _State.WAITING, _State.HANDSHAKE)
+_OVER = (_State.ENDING, _State.CLOSING, _State.CLOSED)
+
+
+class ServerConnection(asyncio.Protocol):
+    """A connected peer, as its application sees it.
+
+    Attributes:
+        peer_address: The peer's IP address, ``""`` if it had gone before it was asked.
+        peer_port: Its TCP port, 0 likewise.
+        tls_version: ``"TLSv1.2"`` or ``"TLSv1.3"``.
+        server_name: The name the peer asked for (SNI), None if it sent none.
+    """
+
+    __slots__ = (
+        "_admitted",
+        "_application",
+        "_corked",
+        "_early",
+        "_environment",
+        "_failure",
+        "_loop",
+        "_peer_closed",
+        "_presented",
+        "_raw",
+        "_reading_paused",
+        "_state",
+        "_timer",
+        "_tls",
+        "peer_address",
+        "peer_port",
+        "server_name",
+        "tls_version",
+    )
+
+    def __init__(self, environment: ConnectionEnvironment, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for `connection_made`."""
+        self._environment = environment
+        self._loop = loop
+        self._state = _State.ACCEPTED
+        self._raw: asyncio.Transport | None = None
+        self._tls: SSL.Connection | None = None
+        self._application: ServerApplication | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._presented: tuple[PeerCertificate, ...] = ()
+        self._corked: list[bytes] | None = None
+        self._early = b""
+        self._failure: Exception | None = None
+        self._admitted = False
+        self._peer_closed = False
+        self._reading_paused = False
+        self.peer_address = ""
+        self.peer_port = 0
+        self.tls_version = ""
+        self.server_name: str | None = None
+
+    # -- for the application -------------------------------------------------------------------
+
+    @property
+    def presented(self) -> tuple[PeerCertificate, ...]:
+        """Return the peer's certificates, its own first, then the rest in the order sent.
+
+        Nothing about them is verified but that the peer holds the first one's private key. Empty
+        when it presented none, and after `forget_presented`.
+        """
+        return self._presented
+
+    @property
+    def is_closing(self) -> bool:
+        """Tell whether the connection is closing or closed: what is written now is dropped."""
+        return self._state in _OVER
+
+    @property
+    def write_buffer_bytes(self) -> int:
+        """Return how many bytes wait to be taken by the peer's side of the network."""
+        corked = sum(map(len, self._corked)) if self._corked else 0
+        raw = self._raw
+        return corked + (raw.get_write_buffer_size() if raw is not None else 0)
+
+    def forget_presented(self) -> None:
+        """Drop the peer's certificates: a third of an idle connection's memory."""
+        self._presented = ()
+
+    def write(self, data: bytes) -> None:
+        """Send `data`; within one `data_received` all of it leaves as one TLS write."""
+        if self._state is not _State.OPEN or not data:
+            return
+        if self._corked is not None:
+            self._corked.append(data)
+        else:
+            self._send(data)
+
+    def close(self) -> None:
+        """Close in order: send what was written, say so in TLS, and let the peer read it."""
+        if self._state is _State.OPEN:
+            self._state = _State.ENDING
+            if self._corked is None:
+                self._say_goodbye()
+        elif self._state in _SHAKING:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once; what is not sent yet is lost."""
+        if self._state is _State.CLOSED:
+            return
+        self._leave_handshake()
+        self._state = _State.CLOSING
+        self._corked = None if self._corked is None else []
+        if self._raw is not None:
+            self._raw.abort()
+
+    def pause_reading(self) -> None:
+        """Deliver nothing more until `resume_reading`; the peer is held up by TCP."""
+        if self._state is _State.OPEN and not self._reading_paused:
+            self._reading_paused = True
+            self._raw_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Deliver again, first what was decrypted or received already."""
+        if self._reading_paused and self._state is _State.OPEN:
+            self._reading_paused = False
+            self._raw_transport.resume_reading()
+            # Not at once: the application may be in the middle of its own data_received.
+            self._loop.call_soon(self._pump)
+
+    def drain(self) -> None:
+        """Ask the application to finish, or give up a handshake: the listener shuts down."""
+        if self._application is None:
+            self.abort()
+        elif self._state is _State.OPEN:
+            self._call(self._application.drain)
+
+    # -- for the raw transport -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the peer or turn it away."""
+        self._raw = raw = cast("asyncio.Transport", transport)
+        peer = raw.get_extra_info("peername")
+        if peer:
+            self.peer_address, self.peer_port = peer[0], peer[1]
+        environment = self._environment
+        if environment.draining:
+            self._state = _State.CLOSING
+            raw.abort()
+            return
+        refusal = environment.admission.admit(self.peer_address)
+        if refusal is not None:
+            self._state = _State.CLOSING
+            raw.abort()
+            environment.report_failure(self.peer_address, refusal)
+            return
+        self._admitted = True
+        environment.connections.add(self)
+        limits = environment.limits
+        high = limits.write_high_water_bytes
+        raw.set_write_buffer_limits(high=high, low=high // 4)
+        self._timer = self._loop.call_later(limits.handshake_timeout_s, self._handshake_timed_out)
+
+    def data_received(self, data: bytes) -> None:
+        """Take encrypted bytes."""
+        state = self._state
+        if state is _State.OPEN:
+            self._session.bio_write(data)
+            if not self._reading_paused:
+                self._pump()
+        elif state is _State.HANDSHAKE:
+            self._session.bio_write(data)
+            self._shake_hands()
+        elif state is _State.ACCEPTED:
+            self._early = data
+            turn = self._environment.admission.begin_handshake(self._start_handshake)
+            if turn is Turn.NOW:
+                self._start_handshake()
+            elif turn is Turn.WAIT:
+                self._state = _State.WAITING
+                self._raw_transport.pause_reading()
+            else:
+                self._handshake_failed("too many handshakes are in flight and waiting")
+                self._raw_transport.abort()
+        elif state is _State.WAITING:  # read before the pause took effect
+            self._early += data
+
+    def eof_received(self) -> None:
+        """Take the end of the peer's stream; the raw transport closes itself on return."""
+        if self._state in _SHAKING:
+            said = (
+                "in the middle of the handshake" if self._early or self._tls else "saying nothing"
+            )
+            self._handshake_failed(f"the peer closed the connection {said}")
+        else:
+            self._state = _State.CLOSING
+        self._linger()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release everything and tell the application."""
+        if self._state in _SHAKING:
+            self._handshake_failed(f"the connection broke: {exc}")
+        self._state = _State.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        application, self._application = self._application, None
+        self._raw = self._tls = None
+        self._presented = ()
+        environment = self._environment
+        if self._admitted:
+            environment.connections.discard(self)
+            environment.admission.dismiss(self.peer_address)
+        if application is not None:
+            self._call(application.connection_lost, self._failure or exc)
+        if not environment.connections:
+            environment.on_idle()
+
+    def pause_writing(self) -> None:
+        """Forward the raw transport's wish."""
+        if self._application is not None:
+            self._call(self._application.pause_writing)
+
+    def resume_writing(self) -> None:
+        """Forward the raw transport's wish."""
+        if self._application is not None:
+            self._call(self._application.resume_writing)
+
+    # -- handshake -----------------------------------------------------------------------------
+
+    def _start_handshake(self) -> None:
+        if self._state is _State.WAITING:
+            self._raw_transport.resume_reading()
+        self._state = _State.HANDSHAKE
+        self._tls = SSL.Connection(self._environment.tls.context, None)
+        self._tls.set_accept_state()
+        self._tls.bio_write(self._early)
+        self._early = b""
+        self._shake_hands()
+
+    def _shake_hands(self) -> None:
+        try:
+            complete = continue_handshake(self._session)
+        except SSL.Error as error:
+            self._flush()  # the alert
+            self._refuse_handshake(f"TLS: {describe(error)}")
+            return
+        if complete:
+            self._open()
+        else:
+            self._flush()
+
+    def _open(self) -> None:
+        session = self._session
+        try:
+            leaf = session.get_peer_certificate(as_cryptography=True)
+            # On the server side OpenSSL's chain lacks the peer's own certificate.
+            chain = session.get_peer_cert_chain(as_cryptography=True) or []
+        except ValueError as error:
+            self._flush()
+            self._refuse_handshake(f"a certificate of the peer cannot be parsed: {error}")
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._presented = () if leaf is None else (leaf, *chain)
+        self.tls_version = sys.intern(session.get_protocol_version_name())
+        name = session.get_servername()
+        self.server_name = None if name is None else name.decode("ascii", "replace")
+        self._environment.counters.handshakes_ok += 1
+        self._leave_handshake()
+        self._state = _State.OPEN
+        self._corked = []
+        self._call(self._make_application)
+        self._uncork()
+        # The last handshake bytes leave even if the application wrote nothing: a TLS 1.2 client
+        # waits for them, one of TLS 1.3 does not.
+        self._flush()
+        self._pump()
+
+    def _make_application(self) -> None:
+        self._application = self._environment.application_factory()
+        self._application.connection_made(self)
+
+    def _handshake_timed_out(self) -> None:
+        self._environment.counters.handshakes_timed_out += 1
+        seconds = self._environment.limits.handshake_timeout_s
+        self._handshake_failed(f"the handshake was not done within {seconds:g} s")
+        self._raw_transport.abort()
+
+    def _refuse_handshake(self, reason: str) -> None:
+        self._handshake_failed(reason)
+        self._close_raw()
+
+    def _handshake_failed(self, reason: str) -> None:
+        self._leave_handshake()
+        self._state = _State.CLOSING
+        environment = self._environment
+        environment.counters.handshakes_failed += 1
+        environment.report_failure(self.peer_address, reason)
+
+    def _leave_handshake(self) -> None:
+        if self._state is _State.HANDSHAKE:
+            # Soon, since it may begin a waiting handshake, and that one end at once, and so on.
+            self._loop.call_soon(self._environment.admission.end_handshake)
+        elif self._state is _State.WAITING:
+            self._environment.admission.give_up_waiting(self._start_handshake)
+
+    # -- moving bytes --------------------------------------------------------------------------
+
+    @property
+    def _session(self) -> SSL.Connection:
+        assert self._tls is not None
+        return self._tls
+
+    @property
+    def _raw_transport(self) -> asyncio.Transport:
+        assert self._raw is not None
+        return self._raw
+
+    def _pump(self) -> None:
+        """Hand decrypted bytes to the application until there are no more or it pauses."""
+        if self._state is not _State.OPEN:
+            return
+        self._corked = []
+        while self._may_deliver():
+            data, more = self._decrypt()
+            if data:
+                assert self._application is not None
+                self._call(self._application.data_received, data)
+            if not more:
+                break
+        self._uncork()
+        if self._state is _State.OPEN:
+            if self._failure is not None:
+                self._flush()  # the alert
+                self._state = _State.CLOSING
+                self._close_raw()
+            elif self._peer_closed:
+                self._say_goodbye()
+
+    def _may_deliver(self) -> bool:
+        return self._state is _State.OPEN and not self._reading_paused
+
+    def _decrypt(self) -> tuple[bytes, bool]:
+        """Return decrypted bytes (perhaps none) and whether there may be more of them."""
+        session = self._session
+        records: list[bytes] = []
+        size = 0
+        more = False
+        # The application may have used OpenSSL since the last call: see clear_error_queue.
+        clear_error_queue()
+        try:
+            while size < DELIVERY_BYTES:
+                record = session.recv(RECORD_BYTES)
+                records.append(record)
+                size += len(record)
+            more = True
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self._peer_closed = True
+        except SSL.Error as error:
+            self._failure = ConnectionAbortedError(f"TLS: {describe(error)}")
+        return (records[0] if len(records) == 1 else b"".join(records)), more
+
+    def _uncork(self) -> None:
+        corked, self._corked = self._corked, None
+        if corked:
+            self._send(corked[0] if len(corked) == 1 else b"".join(corked))
+        if self._state is _State.ENDING:
+            self._say_goodbye()
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._session.sendall(data)
+        except SSL.Error as error:
+            self._failure = ConnectionAbortedError(f"TLS: {describe(error)}")
+            self.abort()
+            return
+        self._flush()
+
+    def _flush(self) -> None:
+        """Pass on what OpenSSL wants to send, and cut off a peer that takes too little of it."""
+        session, raw = self._session, self._raw_transport
+        while not raw.is_closing():
+            try:
+                data = session.bio_read(FLUSH_BYTES)
+            except SSL.WantReadError:
+                break
+            raw.write(data)
+            if len(data) < FLUSH_BYTES:
+                break
+        if raw.get_write_buffer_size() > self._environment.limits.write_limit_bytes:
+            self._environment.counters.slow_readers_aborted += 1
+            self._failure = ConnectionAbortedError("the peer reads too slowly")
+            self.abort()
+
+    def _say_goodbye(self) -> None:
+        """Send close_notify and end our side; the peer's end, or the timer, does the rest.
+
+        Closing the socket while bytes of the peer lie unread would reset the connection, and the
+        peer might never see our last words (a CONNACK that says why). So only our direction is
+        ended, and what still comes in is dropped.
+        """
+        raw = self._raw_transport
+        self._state = _State.CLOSING
+        clear_error_queue()
+        try:
+            self._session.shutdown()
+        except SSL.Error:  # TLS is beyond an orderly end; TCP is not
+            clear_error_queue()
+        self._flush()
+        if raw.is_closing():
+            return
+        if self._peer_closed:
+            self._close_raw()
+            return
+        self._linger()
+        if self._reading_paused:
+            self._reading_paused = False
+            raw.resume_reading()
+        raw.write_eof()
+
+    def _close_raw(self) -> None:
+        self._raw_transport.close()
+        if self._raw_transport.get_write_buffer_size():
+            self._linger()
+
+    def _linger(self) -> None:
+        """Abort after a while, unless the connection is over by then."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(
+            self._environment.limits.close_linger_s, self._raw_transport.abort
+        )
+
+    def _call(self, method: Callable[..., None], *args: object) -> None:
+        """Call the application; its failure ends this connection, and no other."""
+        try:
+            method(*args)
+        except Exception:  # noqa: BLE001 - whatever it is, it must not reach the event loop
+            self._environment.counters.application_errors += 1
+            _log.error(
+                "connection aborted: the application failed",
+                error_id=new_tracking_id(),
+                peer_address=self.peer_address,
+                exc_info=True,
+            )
+            self.abort()
