@@ -1,4 +1,4 @@
-"""Runs Alembic on an open connection. Slow to import; `mooring.storage.migrate` does when needed."""
+"""Runs Alembic on an open connection; slow to import, so imported only when needed."""
 
 from __future__ import annotations
 

@@ -7,13 +7,14 @@ that Azure puts on the wire, where it is known; else the message).
 
 from __future__ import annotations
 
+from mooring.protocol.azure.error_codes import DpsErrorCode
+
 
 class DpsError(Exception):
     """Root of all errors of DPS."""
 
     code = "dps-error"
-    http_status = 500
-    error_code = 500001
+    error_code: DpsErrorCode = DpsErrorCode.INTERNAL_ERROR
 
     def __init__(
         self,
@@ -33,29 +34,31 @@ class DpsError(Exception):
         if code is not None:
             self.code = code
 
+    @property
+    def http_status(self) -> int:
+        """Return the HTTP status, and the status in a response topic, that goes with the code."""
+        return self.error_code.http_status
+
 
 class InputInvalid(DpsError):
     """A field of a request is missing, malformed or not allowed; `code` says which way."""
 
     code = "input-invalid"
-    http_status = 400
-    error_code = 400004
+    error_code = DpsErrorCode.ARGUMENT_INVALID
 
 
 class VerificationFailed(DpsError):
     """The verification certificate proves nothing; `code` says why, the state is unchanged."""
 
     code = "verification-failed"
-    http_status = 400
-    error_code = 400004
+    error_code = DpsErrorCode.ARGUMENT_INVALID
 
 
 class LimitReached(DpsError):
     """The service holds as many of these as it may."""
 
     code = "limit-reached"
-    http_status = 400
-    error_code = 400004
+    error_code = DpsErrorCode.ARGUMENT_INVALID
 
 
 class RegistrationRefused(DpsError):
@@ -65,67 +68,67 @@ class RegistrationRefused(DpsError):
     """
 
     code = "registration-refused"
-    http_status = 401
-    error_code = 401002
+    error_code = DpsErrorCode.UNAUTHORIZED
 
 
 class IdScopeUnknown(DpsError):
     """The request names another service's ID scope."""
 
     code = "unknown-id-scope"
-    http_status = 404
-    error_code = 404001
+    error_code = DpsErrorCode.ID_SCOPE_NOT_FOUND
 
 
 class NotFound(DpsError):
     """Nothing goes by that name."""
 
     code = "not-found"
-    http_status = 404
-    error_code = 404201
+    error_code = DpsErrorCode.ENROLLMENT_NOT_FOUND
+
+
+class CertificateNotFound(NotFound):
+    """No CA certificate goes by that name."""
+
+    code = "certificate-not-found"
+    error_code = DpsErrorCode.CERTIFICATE_NOT_FOUND
 
 
 class RegistrationNotFound(NotFound):
     """No registration record goes by that registration id."""
 
     code = "registration-not-found"
-    error_code = 404202
+    error_code = DpsErrorCode.REGISTRATION_NOT_FOUND
 
 
 class OperationNotFound(NotFound):
     """No operation of this registration id goes by that operation id."""
 
     code = "operation-not-found"
-    error_code = 404203
+    error_code = DpsErrorCode.OPERATION_NOT_FOUND
 
 
 class AlreadyExists(DpsError):
     """The name is taken, and the request did not say that it replaces (If-Match)."""
 
     code = "already-exists"
-    http_status = 409
-    error_code = 409201
+    error_code = DpsErrorCode.ENROLLMENT_EXISTS
 
 
 class CertificateInUse(DpsError):
     """An enrollment group refers to the CA certificate."""
 
     code = "certificate-in-use"
-    http_status = 409
-    error_code = 409202
+    error_code = DpsErrorCode.CONFLICT
 
 
 class EtagMismatch(DpsError):
     """The record changed since the caller read it."""
 
     code = "etag-mismatch"
-    http_status = 412
-    error_code = 412001
+    error_code = DpsErrorCode.PRECONDITION_FAILED
 
 
 class Overloaded(DpsError):
     """Too many changes of the same record at one time; the caller tries again."""
 
     code = "overloaded"
-    http_status = 429
-    error_code = 429001
+    error_code = DpsErrorCode.THROTTLED

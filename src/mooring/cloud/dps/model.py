@@ -16,7 +16,7 @@ from mooring.pki.certificates import (
     load_der_certificate,
     sha256_thumbprint,
 )
-from mooring.protocol.azure.dps_payloads import RegistrationStatus
+from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
 from mooring.runtime.attempts import AttemptRecorder
 
 
@@ -33,14 +33,6 @@ class AllocationPolicy(StrEnum):
     HASHED = "hashed"
     GEO_LATENCY = "geoLatency"
     STATIC = "static"
-
-
-class Substatus(StrEnum):
-    """What an assignment did (Azure: DPS device API, ``substatus``)."""
-
-    INITIAL_ASSIGNMENT = "initialAssignment"
-    DEVICE_DATA_MIGRATED = "deviceDataMigrated"
-    DEVICE_DATA_RESET = "deviceDataReset"
 
 
 class SubjectRules(StrEnum):
@@ -95,7 +87,8 @@ class CaCertificate:
     """An uploaded CA certificate and the proof that its key is held.
 
     `verification_code` and `code_made_at` are set from *generate* until the code is used,
-    replaced or the certificate is deleted; a code older than 24 h is refused.
+    replaced or the certificate is deleted; a code older than 24 h is refused. `former_codes` are
+    kept only to say "that was an earlier code" to whoever signs one.
     """
 
     name: str
@@ -103,6 +96,7 @@ class CaCertificate:
     verified: bool
     verification_code: str | None = field(repr=False)
     code_made_at: datetime | None
+    former_codes: tuple[str, ...] = field(repr=False)
     etag: str
     created_at: datetime
     updated_at: datetime
@@ -231,7 +225,7 @@ class Registration:
 
     registration_id: str
     status: RegistrationStatus
-    substatus: Substatus | None
+    substatus: RegistrationSubstatus | None
     assigned_hub: str | None
     device_id: str | None
     enrollment_group_id: str | None

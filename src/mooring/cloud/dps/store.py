@@ -1,9 +1,176 @@
-"""The port behind which DPS keeps its records."""
+"""The port behind which DPS keeps its records.
+
+Ids are found without regard to case and kept as first spelled. Every call that writes returns
+once the change is on disk; all raise mooring.storage.errors.StorageUnavailable when it cannot be.
+`replaces` is the etag of the record that the caller read, or None for a new one: writes compare
+and raise `RecordExists` or `RecordChanged` (mooring.cloud.preconditions).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from mooring.cloud.dps.model import (
+    CaCertificate,
+    EnrollmentGroup,
+    IndividualEnrollment,
+    LinkedHub,
+    Operation,
+    Registration,
+)
+from mooring.cloud.preconditions import RecordConflict
+from mooring.cloud.work import Committer, Work
 
-class DpsStore(Protocol):
-    """To be filled."""
+
+class BasisChanged(RecordConflict):
+    """What a registration was decided on is no longer so; decide again."""
+
+
+class CertificateReferenced(RecordConflict):
+    """A group refers to the CA certificate; `enrollment_group_id` names one."""
+
+    def __init__(self, enrollment_group_id: str) -> None:
+        """Hold the group's id."""
+        super().__init__(enrollment_group_id)
+        self.enrollment_group_id = enrollment_group_id
+
+
+class ReferenceMissing(RecordConflict):
+    """A group refers to no uploaded CA certificate; `name` is what it says."""
+
+    def __init__(self, name: str) -> None:
+        """Hold the name."""
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityRecords:
+    """All CA certificates and groups of one moment; few, and needed whole at each registration.
+
+    `version` changes with each write of either.
+    """
+
+    version: int
+    certificates: tuple[CaCertificate, ...]
+    groups: tuple[EnrollmentGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationBasis:
+    """What a decision rests on; compared when it is recorded.
+
+    Attributes:
+        enrollment_etag: Of the individual enrollment; None when there was none.
+        authority_version: Of the CA certificates and groups; None when an individual enrollment
+            decided, which asks neither.
+        registration_etag: Of the former record; None when there was none.
+    """
+
+    enrollment_etag: str | None
+    authority_version: int | None
+    registration_etag: str | None
+
+
+class DpsStore(Committer, Protocol):
+    """Records of one provisioning service."""
+
+    async def open_service(self, new_id_scope: str) -> str:
+        """Return the ID scope, keeping `new_id_scope` if there is none yet."""
+        ...
+
+    # -- authorities ------------------------------------------------------------------------
+
+    async def load_authorities(self) -> AuthorityRecords:
+        """Return CA certificates and groups, each by id, as of one moment."""
+        ...
+
+    async def save_certificate(
+        self, certificate: CaCertificate, *, replaces: str | None, limit: int
+    ) -> None:
+        """Write a CA certificate. Raises also RecordsFull beyond `limit`."""
+        ...
+
+    async def delete_certificate(self, name: str, *, replaces: str) -> None:
+        """Delete a CA certificate. Raises also CertificateReferenced."""
+        ...
+
+    async def save_group(self, group: EnrollmentGroup, *, replaces: str | None, limit: int) -> None:
+        """Write a group. Raises also ReferenceMissing, and RecordsFull beyond `limit`."""
+        ...
+
+    async def delete_group(self, enrollment_group_id: str, *, replaces: str) -> None:
+        """Delete a group; its registration records stay."""
+        ...
+
+    # -- individual enrollments -------------------------------------------------------------
+
+    async def find_enrollment(self, registration_id: str) -> IndividualEnrollment | None:
+        """Return one, in microseconds."""
+        ...
+
+    async def list_enrollments(
+        self, *, after: str | None, limit: int
+    ) -> Sequence[IndividualEnrollment]:
+        """Return up to `limit` by folded id, beyond the folded id `after`."""
+        ...
+
+    async def save_enrollment(
+        self, enrollment: IndividualEnrollment, *, replaces: str | None, limit: int
+    ) -> None:
+        """Write one. Raises also RecordsFull beyond `limit`."""
+        ...
+
+    async def delete_enrollment(self, registration_id: str, *, replaces: str) -> None:
+        """Delete one, and the registration record of its id."""
+        ...
+
+    # -- registrations ----------------------------------------------------------------------
+
+    async def find_registration(self, registration_id: str) -> Registration | None:
+        """Return one, in microseconds."""
+        ...
+
+    async def list_registrations(
+        self, *, enrollment_group_id: str | None, after: str | None, limit: int
+    ) -> Sequence[Registration]:
+        """Return up to `limit` by folded id, beyond `after`; of one group, or of all."""
+        ...
+
+    async def delete_registration(self, registration_id: str, *, replaces: str) -> None:
+        """Delete the record."""
+        ...
+
+    def prepare_registration(
+        self, operation: Operation, basis: RegistrationBasis, *, limit: int
+    ) -> Work[None]:
+        """Prepare to write the operation and, in place of the former, its record.
+
+        Run, it raises BasisChanged, or RecordsFull for a new record beyond `limit`.
+        """
+        ...
+
+    async def find_operation(self, operation_id: str, registration_id: str) -> Operation | None:
+        """Return an operation of that registration id, in microseconds."""
+        ...
+
+    async def prune_operations(self, *, before: datetime, limit: int) -> int:
+        """Delete up to `limit` operations made before `before`; return how many."""
+        ...
+
+    # -- linked hubs ------------------------------------------------------------------------
+
+    async def list_linked_hubs(self) -> Sequence[LinkedHub]:
+        """Return all, by host name."""
+        ...
+
+    async def save_linked_hub(self, hub: LinkedHub, *, limit: int) -> None:
+        """Write one, in place of one of the same name. Raises RecordsFull beyond `limit`."""
+        ...
+
+    async def delete_linked_hub(self, host_name: str) -> bool:
+        """Delete one; return whether there was one."""
+        ...

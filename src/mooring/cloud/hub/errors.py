@@ -5,13 +5,14 @@ Fields as in `mooring.cloud.dps.errors`; `error_code` is Azure's (iothub.md 1.2 
 
 from __future__ import annotations
 
+from mooring.protocol.azure.error_codes import HubErrorCode
+
 
 class HubError(Exception):
     """Root of all errors of IoT Hub."""
 
     code = "hub-error"
-    http_status = 500
-    error_code = 500001
+    error_code: HubErrorCode = HubErrorCode.SERVER_ERROR
 
     def __init__(
         self,
@@ -20,7 +21,7 @@ class HubError(Exception):
         *,
         field: str | None = None,
         code: str | None = None,
-        error_code: int | None = None,
+        error_code: HubErrorCode | None = None,
     ) -> None:
         """Hold the facts; `code` and `error_code` refine the class's own."""
         super().__init__(message)
@@ -32,13 +33,17 @@ class HubError(Exception):
         if error_code is not None:
             self.error_code = error_code
 
+    @property
+    def http_status(self) -> int:
+        """Return the HTTP status that goes with the code."""
+        return self.error_code.http_status
+
 
 class InputInvalid(HubError):
     """A field of a request is missing, malformed or not allowed."""
 
     code = "input-invalid"
-    http_status = 400
-    error_code = 400004
+    error_code = HubErrorCode.ARGUMENT_INVALID
 
 
 class ConnectRefused(HubError):
@@ -48,53 +53,46 @@ class ConnectRefused(HubError):
     """
 
     code = "connect-refused"
-    http_status = 401
-    error_code = 401003
+    error_code = HubErrorCode.UNAUTHORIZED
 
 
 class HubNotFound(HubError):
     """No hub goes by that name."""
 
     code = "hub-not-found"
-    http_status = 404
-    error_code = 404001
+    error_code = HubErrorCode.HUB_NOT_FOUND
 
 
 class DeviceNotFound(HubError):
     """The hub has no device of that id."""
 
     code = "device-not-found"
-    http_status = 404
-    error_code = 404001
+    error_code = HubErrorCode.DEVICE_NOT_FOUND
 
 
 class DeviceAlreadyExists(HubError):
     """There is one, and the request did not say that it replaces (If-Match)."""
 
     code = "device-already-exists"
-    http_status = 409
-    error_code = 409001
+    error_code = HubErrorCode.DEVICE_EXISTS
 
 
 class HubAlreadyExists(HubError):
     """Name or host name of a hub is taken."""
 
     code = "hub-already-exists"
-    http_status = 409
-    error_code = 409001
+    error_code = HubErrorCode.DEVICE_EXISTS
 
 
 class EtagMismatch(HubError):
     """The device changed since the caller read it."""
 
     code = "etag-mismatch"
-    http_status = 412
-    error_code = 412001
+    error_code = HubErrorCode.PRECONDITION_FAILED
 
 
 class LimitReached(HubError):
     """The service holds as many of these as it may."""
 
     code = "limit-reached"
-    http_status = 403
-    error_code = 403002
+    error_code = HubErrorCode.TOO_MANY_DEVICES

@@ -1,0 +1,1 @@
+"""Adapters of the services' store ports. They import the ports, never the reverse."""

@@ -1,0 +1,138 @@
+"""Attempt records in SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from mooring.cloud.attempts.model import (
+    MAX_RECORDS,
+    MAX_RECORDS_PER_ADDRESS,
+    AttemptFilter,
+    AttemptRecord,
+)
+from mooring.cloud.stores.sqlite.rows import from_us, to_us
+from mooring.protocol.azure.identifiers import fold_registration_id as fold
+from mooring.runtime.attempts import Attempt
+from mooring.storage.database import Database
+
+_SELECT = "SELECT identity, position, count, first_at, last_at, document FROM attempt"
+_REPLACE = (
+    "INSERT OR REPLACE INTO attempt (identity, position, kind, registration_key, device_id,"
+    " thumbprint, source_address, result, count, first_at, last_at, document)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# The newest rows stay: of one address, and of all.
+_TRIM_ADDRESS = (
+    "DELETE FROM attempt WHERE source_address = ?1 AND position <="
+    " (SELECT position FROM attempt WHERE source_address = ?1"
+    " ORDER BY position DESC LIMIT 1 OFFSET ?2)"
+)
+_TRIM_ALL = (
+    "DELETE FROM attempt WHERE position <="
+    " (SELECT position FROM attempt ORDER BY position DESC LIMIT 1 OFFSET ?)"
+)
+
+
+class SqliteAttemptStore:
+    """The table ``attempt``."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_records: int = MAX_RECORDS,
+        max_records_per_address: int = MAX_RECORDS_PER_ADDRESS,
+    ) -> None:
+        """Keep at most so many records in all and per source address."""
+        self._database = database
+        self._max_records = max_records
+        self._max_records_per_address = max_records_per_address
+
+    async def add(self, records: Sequence[AttemptRecord]) -> None:
+        """Count `records` in with what is kept, then drop the oldest beyond the bounds."""
+        size_bytes = 2048 * len(records)
+        await self._database.write(
+            lambda connection: self._add(connection, records), size_bytes=size_bytes
+        )
+
+    async def list(
+        self, wanted: AttemptFilter, *, limit: int, before: int | None
+    ) -> tuple[list[AttemptRecord], int | None]:
+        """Return up to `limit` records, newest first, and where the next page starts."""
+        conditions, values = _conditions(wanted)
+        if before is not None:
+            conditions.append("position < ?")
+            values.append(before)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"{_SELECT}{where} ORDER BY position DESC LIMIT ?", (*values, limit + 1)
+            ).fetchall()
+        )
+        records = [_to_record(row) for row in rows[:limit]]
+        return records, rows[limit - 1][1] if len(rows) > limit else None
+
+    def _add(self, connection: sqlite3.Connection, records: Sequence[AttemptRecord]) -> None:
+        (position,) = connection.execute("SELECT MAX(position) FROM attempt").fetchone()
+        position = position or 0
+        for record in records:
+            position += 1
+            row = connection.execute(f"{_SELECT} WHERE identity = ?", (record.identity,)).fetchone()
+            joined = record if row is None else _to_record(row).joined(record)
+            connection.execute(_REPLACE, _to_row(joined, position))
+        for address in {record.source_address for record in records}:
+            connection.execute(_TRIM_ADDRESS, (address, self._max_records_per_address))
+        connection.execute(_TRIM_ALL, (self._max_records,))
+
+
+def _conditions(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    for condition, value in (
+        ("registration_key = ?", wanted.registration_id and fold(wanted.registration_id)),
+        ("device_id = ?", wanted.device_id),
+        ("thumbprint = ?", wanted.thumbprint and wanted.thumbprint.upper()),
+        ("kind = ?", wanted.kind),
+        ("result = ?", wanted.result),
+        ("source_address = ?", wanted.source_address),
+        # Ids on the wire are many and rarely looked for: the text is searched.
+        ("instr(document, ?)", wanted.wire_id and json.dumps(wanted.wire_id)),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    return conditions, values
+
+
+def _to_row(record: AttemptRecord, position: int) -> tuple[Any, ...]:
+    latest = record.latest
+    context = latest.context
+    registration_id = context.get("registration_id")
+    return (
+        record.identity,
+        position,
+        latest.kind,
+        None if registration_id is None else fold(registration_id),
+        context.get("device_id"),
+        context.get("thumbprint"),
+        record.source_address,
+        latest.result,
+        record.count,
+        to_us(record.first_at),
+        to_us(record.last_at),
+        json.dumps(latest.to_json(), separators=(",", ":")),
+    )
+
+
+def _to_record(row: Sequence[Any]) -> AttemptRecord:
+    identity, _, count, first_at, last_at, document = row
+    return AttemptRecord(
+        identity=identity,
+        latest=Attempt.from_json(json.loads(document)),
+        count=count,
+        first_at=from_us(first_at),
+        last_at=from_us(last_at),
+    )

@@ -1,0 +1,218 @@
+"""CA certificates and enrollment groups in SQLite."""
+
+# ruff: noqa: S608 - only column lists of this file are put into statements
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from mooring.cloud.dps.model import (
+    CaCertificate,
+    CaReferences,
+    EnrollmentGroup,
+    SigningCertificates,
+    StoredCertificate,
+)
+from mooring.cloud.dps.store import AuthorityRecords, CertificateReferenced, ReferenceMissing
+from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
+from mooring.cloud.stores.sqlite.certificates import load_certificate_or_none
+from mooring.cloud.stores.sqlite.rows import (
+    SqliteCommitter,
+    from_us,
+    from_us_or_none,
+    to_us,
+    to_us_or_none,
+)
+from mooring.cloud.stores.sqlite.terms import dump_terms, load_terms
+from mooring.protocol.azure.identifiers import fold_registration_id as fold
+
+_CERTIFICATE = (
+    "name, der, sha256_thumbprint, verified, verification_code, code_made_at, former_codes,"
+    " etag, created_at, updated_at"
+)
+_GROUP = (
+    "enrollment_group_id, primary_reference, secondary_reference, primary_der, secondary_der,"
+    " provisioning_status, allocation_policy, terms, etag, created_at, updated_at"
+)
+
+
+class AuthorityTables(SqliteCommitter):
+    """The tables ``dps_certificate`` and ``dps_group``."""
+
+    async def load_authorities(self) -> AuthorityRecords:
+        """Return CA certificates and groups, each by id, as of one moment."""
+
+        def query(connection: sqlite3.Connection) -> AuthorityRecords:
+            version = connection.execute("SELECT authority_version FROM dps_service").fetchone()
+            certificates = connection.execute(
+                f"SELECT {_CERTIFICATE} FROM dps_certificate ORDER BY certificate_key"
+            ).fetchall()
+            groups = connection.execute(
+                f"SELECT {_GROUP} FROM dps_group ORDER BY group_key"
+            ).fetchall()
+            return AuthorityRecords(
+                version[0],
+                tuple(map(_to_certificate, certificates)),
+                tuple(map(_to_group, groups)),
+            )
+
+        return await self._database.read(query)
+
+    async def save_certificate(
+        self, certificate: CaCertificate, *, replaces: str | None, limit: int
+    ) -> None:
+        """Write a CA certificate."""
+        key = fold(certificate.name)
+        values = (
+            key,
+            certificate.name,
+            certificate.certificate.der,
+            certificate.certificate.sha256_thumbprint,
+            certificate.verified,
+            certificate.verification_code,
+            to_us_or_none(certificate.code_made_at),
+            " ".join(certificate.former_codes),
+            certificate.etag,
+            to_us(certificate.created_at),
+            to_us(certificate.updated_at),
+        )
+
+        def run(connection: sqlite3.Connection) -> None:
+            check_replaces(_certificate_etag(connection, key), replaces)
+            if replaces is None and _count(connection, "dps_certificate") >= limit:
+                raise RecordsFull
+            connection.execute("DELETE FROM dps_certificate WHERE certificate_key = ?", (key,))
+            try:
+                connection.execute(
+                    f"INSERT INTO dps_certificate (certificate_key, {_CERTIFICATE})"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    values,
+                )
+            except sqlite3.IntegrityError as error:  # the same certificate by another name
+                raise RecordExists from error
+            _bump(connection)
+
+        await self._database.write(run)
+
+    async def delete_certificate(self, name: str, *, replaces: str) -> None:
+        """Delete a CA certificate."""
+        key = fold(name)
+
+        def run(connection: sqlite3.Connection) -> None:
+            check_replaces(_certificate_etag(connection, key), replaces)
+            group = connection.execute(
+                "SELECT enrollment_group_id FROM dps_group"
+                # Folding ASCII only, as `fold` does.
+                " WHERE lower(primary_reference) = ?1 OR lower(secondary_reference) = ?1 LIMIT 1",
+                (key,),
+            ).fetchone()
+            if group is not None:
+                raise CertificateReferenced(group[0])
+            connection.execute("DELETE FROM dps_certificate WHERE certificate_key = ?", (key,))
+            _bump(connection)
+
+        await self._database.write(run)
+
+    async def save_group(self, group: EnrollmentGroup, *, replaces: str | None, limit: int) -> None:
+        """Write a group."""
+        key = fold(group.enrollment_group_id)
+        attestation = group.attestation
+        references: tuple[str | None, str | None] = (None, None)
+        ders: tuple[bytes | None, bytes | None] = (None, None)
+        if isinstance(attestation, CaReferences):
+            references = (attestation.primary, attestation.secondary)
+        else:
+            ders = (_der(attestation.primary), _der(attestation.secondary))
+        values = (
+            key,
+            group.enrollment_group_id,
+            *references,
+            *ders,
+            *dump_terms(group.terms),
+            group.etag,
+            to_us(group.created_at),
+            to_us(group.updated_at),
+        )
+
+        def run(connection: sqlite3.Connection) -> None:
+            check_replaces(_group_etag(connection, key), replaces)
+            if replaces is None and _count(connection, "dps_group") >= limit:
+                raise RecordsFull
+            for reference in references:
+                if reference is not None and _certificate_etag(connection, fold(reference)) is None:
+                    raise ReferenceMissing(reference)
+            connection.execute(
+                f"INSERT OR REPLACE INTO dps_group (group_key, {_GROUP})"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            _bump(connection)
+
+        await self._database.write(run)
+
+    async def delete_group(self, enrollment_group_id: str, *, replaces: str) -> None:
+        """Delete a group; its registration records stay."""
+        key = fold(enrollment_group_id)
+
+        def run(connection: sqlite3.Connection) -> None:
+            check_replaces(_group_etag(connection, key), replaces)
+            connection.execute("DELETE FROM dps_group WHERE group_key = ?", (key,))
+            _bump(connection)
+
+        await self._database.write(run)
+
+
+def _bump(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE dps_service SET authority_version = authority_version + 1")
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def _certificate_etag(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute(
+        "SELECT etag FROM dps_certificate WHERE certificate_key = ?", (key,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def _group_etag(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT etag FROM dps_group WHERE group_key = ?", (key,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _der(certificate: StoredCertificate | None) -> bytes | None:
+    return None if certificate is None else certificate.der
+
+
+def _to_certificate(row: tuple[Any, ...]) -> CaCertificate:
+    return CaCertificate(
+        name=row[0],
+        certificate=StoredCertificate(row[1], row[2]),
+        verified=bool(row[3]),
+        verification_code=row[4],
+        code_made_at=from_us_or_none(row[5]),
+        former_codes=tuple(row[6].split()),
+        etag=row[7],
+        created_at=from_us(row[8]),
+        updated_at=from_us(row[9]),
+    )
+
+
+def _to_group(row: tuple[Any, ...]) -> EnrollmentGroup:
+    primary, secondary = load_certificate_or_none(row[3]), load_certificate_or_none(row[4])
+    attestation: CaReferences | SigningCertificates
+    if primary is not None or secondary is not None:
+        attestation = SigningCertificates(primary, secondary)
+    else:
+        attestation = CaReferences(row[1], row[2])
+    return EnrollmentGroup(
+        enrollment_group_id=row[0],
+        attestation=attestation,
+        terms=load_terms(row[5], row[6], row[7]),
+        etag=row[8],
+        created_at=from_us(row[9]),
+        updated_at=from_us(row[10]),
+    )

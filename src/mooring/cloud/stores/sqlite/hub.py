@@ -1,0 +1,10 @@
+"""The hubs' records in SQLite."""
+
+from __future__ import annotations
+
+from mooring.cloud.stores.sqlite.hub_registry import RegistryTables
+from mooring.cloud.stores.sqlite.hub_telemetry import TelemetryTables
+
+
+class SqliteHubStore(RegistryTables, TelemetryTables):
+    """Adapter of `mooring.cloud.hub.store.HubStore`."""

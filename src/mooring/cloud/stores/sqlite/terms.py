@@ -1,0 +1,50 @@
+"""Enrollment terms as they are kept: two columns that queries ask for, the rest as JSON."""
+
+from __future__ import annotations
+
+import json
+
+from mooring.cloud.dps.model import (
+    AllocationPolicy,
+    EnrollmentTerms,
+    InitialTwin,
+    ProvisioningStatus,
+    ReprovisionPolicy,
+)
+
+
+def dump_terms(terms: EnrollmentTerms) -> tuple[str, str | None, str]:
+    """Return provisioning status, allocation policy, and the rest as JSON."""
+    twin = terms.initial_twin
+    policy = terms.reprovision_policy
+    rest = {
+        "update_hub_assignment": policy.update_hub_assignment,
+        "migrate_device_data": policy.migrate_device_data,
+        "hub_host_names": list(terms.hub_host_names),
+        "initial_twin": None
+        if twin is None
+        else {"tags": dict(twin.tags), "desired": dict(twin.desired)},
+        "iot_edge": terms.iot_edge,
+    }
+    allocation = terms.allocation_policy
+    return (
+        terms.provisioning_status.value,
+        None if allocation is None else allocation.value,
+        json.dumps(rest, separators=(",", ":")),
+    )
+
+
+def load_terms(status: str, allocation: str | None, rest: str) -> EnrollmentTerms:
+    """Return what `dump_terms` took apart."""
+    document = json.loads(rest)
+    twin = document["initial_twin"]
+    return EnrollmentTerms(
+        provisioning_status=ProvisioningStatus(status),
+        reprovision_policy=ReprovisionPolicy(
+            document["update_hub_assignment"], document["migrate_device_data"]
+        ),
+        allocation_policy=None if allocation is None else AllocationPolicy(allocation),
+        hub_host_names=tuple(document["hub_host_names"]),
+        initial_twin=None if twin is None else InitialTwin(twin["tags"], twin["desired"]),
+        iot_edge=document["iot_edge"],
+    )
