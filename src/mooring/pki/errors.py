@@ -4,8 +4,6 @@ Each exception holds `code` (kebab-case, stable), `message` (names the field and
 fault), `remedy` (what to do) and `field` (which input was at fault, or None).
 """
 
-# ruff: noqa: N818 - exceptions are named by the fact, not by the suffix Error
-
 from __future__ import annotations
 
 
@@ -169,3 +167,60 @@ class SubjectOnlyCommonName(PkiError):
     """The guide's rule C3: at least one subject field besides CN."""
 
     code = "subject-only-common-name"
+
+
+# -- issuing --------------------------------------------------------------------------------
+
+
+class ValidityInvalid(PkiError):
+    """A validity that is not between one day and the longest allowed."""
+
+    code = "validity-invalid"
+
+
+class PathLengthInvalid(PkiError):
+    """A path length that is negative, or more than the issuer's own allows."""
+
+    code = "path-length-invalid"
+
+
+class HostNameInvalid(PkiError):
+    """A server name that is neither a DNS name nor an IP address, or none at all."""
+
+    code = "host-name-invalid"
+
+
+class IssuerKeyMismatch(PkiError):
+    """The issuer's private key is not the one its certificate was made for."""
+
+    code = "issuer-key-mismatch"
+
+
+class IssuerNotCa(PkiError):
+    """The issuer's certificate may not sign certificates."""
+
+    code = "issuer-not-ca"
+
+
+class IssuerNotValidNow(PkiError):
+    """The issuer's certificate is expired or not yet valid."""
+
+    code = "issuer-not-valid-now"
+
+
+class IssuerWeak(PkiError):
+    """The issuer's key is too weak to be accepted by whoever verifies the chain."""
+
+    code = "issuer-weak"
+
+
+class PathLengthExceeded(PkiError):
+    """A certificate above forbids as many CA certificates as the new one would have below it."""
+
+    code = "path-length-exceeded"
+
+
+class CodeInvalid(PkiError):
+    """A verification code that does not fit into a common name."""
+
+    code = "verification-code-invalid"
