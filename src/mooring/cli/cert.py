@@ -102,9 +102,9 @@ def root(
         given = Subject(
             common_name, country, state, locality, organization, organizational_unit, email
         )
-        files = Output(Purpose.ROOT, out_dir, force, encrypt, passphrase_file, as_json)
-        subject = complete_subject(given, identity=not any_subject)
-        files.make(
+        output = Output(Purpose.ROOT, out_dir, force, encrypt, passphrase_file, as_json)
+        subject = complete_subject(given, output, identity=not any_subject)
+        output.make(
             lambda now: issue_root(
                 subject, now=now, algorithm=key, days=days, any_subject=any_subject
             )
@@ -145,10 +145,10 @@ def intermediate(
         given = Subject(
             common_name, country, state, locality, organization, organizational_unit, email
         )
-        files = Output(Purpose.INTERMEDIATE, out_dir, force, encrypt, passphrase_file, as_json)
-        subject = complete_subject(given, identity=False)
+        output = Output(Purpose.INTERMEDIATE, out_dir, force, encrypt, passphrase_file, as_json)
+        subject = complete_subject(given, output, identity=False)
         issuer = load_issuer(ca, ca_key, ca_passphrase_file, out_dir)
-        files.make(
+        output.make(
             lambda now: issue_intermediate(
                 subject, issuer, now=now, algorithm=key, days=days, path_length=path_length
             )
@@ -184,12 +184,13 @@ def verification(
     Example: mooring cert verification --code 6E25DAA2DB2D45B52EA4B3CA3D64AF0E0A4CC2A7
     """
     with reporting(as_json):
-        files = Output(Purpose.VERIFICATION, out_dir, force, False, None, as_json)
+        output = Output(Purpose.VERIFICATION, out_dir, force, False, None, as_json)
         if code is None and not on_terminal():
             raise missing("code", "--code", "the verification code that is shown")
+        output.refuse_existing()
         text = ask_code() if code is None else code
         issuer = load_issuer(ca, ca_key, ca_passphrase_file, out_dir)
-        files.make(lambda now: issue_verification(text, issuer, now=now, algorithm=key, days=days))
+        output.make(lambda now: issue_verification(text, issuer, now=now, algorithm=key, days=days))
 
 
 @app.command()
@@ -236,10 +237,10 @@ def device(
         given = Subject(
             device_id, country, state, locality, organization, organizational_unit, email
         )
-        files = Output(Purpose.DEVICE, out_dir, force, encrypt, passphrase_file, as_json)
-        subject = complete_subject(given, identity=not any_subject)
+        output = Output(Purpose.DEVICE, out_dir, force, encrypt, passphrase_file, as_json)
+        subject = complete_subject(given, output, identity=not any_subject)
         issuer = load_issuer(ca, ca_key, ca_passphrase_file, out_dir)
-        files.make(
+        output.make(
             lambda now: issue_device(
                 subject, issuer, now=now, algorithm=key, days=days, any_subject=any_subject
             )

@@ -37,7 +37,7 @@ from mooring.pki.errors import (
 from mooring.pki.issuing import Issued, Issuer
 from mooring.pki.keys import PrivateKey, dump_key
 from mooring.pki.lint import Purpose
-from mooring.pki.names import Subject
+from mooring.pki.names import Subject, check_identity_subject
 from mooring.pki.pem import take_certificates, take_private_key
 from mooring.runtime.clock import SYSTEM_CLOCK
 
@@ -65,7 +65,7 @@ def reporting(as_json: bool) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a new certificate goes, and how its key is kept. Refuses as soon as it is made."""
+    """Where a new certificate goes, and how its key is kept."""
 
     purpose: Purpose
     folder: Path
@@ -74,7 +74,12 @@ class Output:
     passphrase_file: Path | None
     as_json: bool
 
-    def __post_init__(self) -> None:
+    def refuse_existing(self) -> None:
+        """Refuse to replace a file, unless told to; called before anybody is asked anything.
+
+        Raises:
+            FileExists: A file is there, and `force` is not set.
+        """
         if not self.force:
             CertificateFiles.of(self.purpose, self.folder).refuse_existing()
 
@@ -95,26 +100,33 @@ class Output:
         return ask_new_passphrase() if self.encrypt else None
 
 
-def complete_subject(given: Subject, *, identity: bool) -> Subject:
-    """Return `given`, asking for the rest when there is no common name and somebody to ask."""
+def complete_subject(given: Subject, output: Output, *, identity: bool) -> Subject:
+    """Return `given`, asking for the rest when there is no common name and somebody to ask.
+
+    Args:
+        given: What the flags said.
+        output: Its files are looked at before the first question.
+        identity: The guide's subject rules hold.
+
+    Raises:
+        PkiError: The flags break a rule.
+        CommandError: No common name and nobody to ask, or a file is there already.
+    """
     if given.common_name:
+        if identity:
+            check_identity_subject(given)
+        output.refuse_existing()
         return given
-    if given.common_name is not None:
-        raise UsageFault(
-            "common-name-missing",
-            "common_name: empty; it is what the certificate is known by.",
-            "Give the Common Name with --cn.",
-            field="common_name",
-        )
-    if not on_terminal():
+    if given.common_name is not None or not on_terminal():
         raise missing("common_name", "--cn", "the Common Name")
+    output.refuse_existing()
     return ask_subject(given, identity=identity)
 
 
 def missing(field: str, flag: str, what: str) -> UsageFault:
     return UsageFault(
         f"{field.replace('_', '-')}-missing",
-        f"{field}: not given, and there is no terminal to ask for it.",
+        f"{field}: empty or not given, and there is no terminal to ask for it.",
         f"Give {what} with {flag}.",
         field=field,
     )

@@ -113,16 +113,15 @@ def print_report(file: Path, report: LintReport) -> None:
         print_facts(_identity_facts(report.identity))
     if report.findings:
         table = Table(header_style="dim", show_lines=True)
-        for column in ("severity", "rule", "what", "remedy"):
-            # The id of a rule is searched for and copied: never broken.
-            table.add_column(column, overflow="fold", no_wrap=column in {"severity", "rule"})
+        for column in ("severity", "rule"):
+            table.add_column(column, no_wrap=True)  # an id is searched for and copied: not broken
+        table.add_column("what, and the remedy", overflow="fold")
         for finding in report.findings:
             style = _STYLES[finding.severity]
             table.add_row(
                 f"[{style}]{finding.severity.value}[/]",
                 finding.rule_id,
-                escape(finding.message),
-                escape(finding.remedy),
+                f"{escape(finding.message)}\n[bold]remedy[/] {escape(finding.remedy)}",
             )
         console.print(table)
     counts = {s: sum(f.severity is s for f in report.findings) for s in reversed(Severity)}

@@ -6,12 +6,11 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from mooring import __version__
 from mooring.cli import cert
-from mooring.cli.output import EXIT_FAILED, EXIT_USAGE, error_console
+from mooring.cli.output import EXIT_FAILED, error_console
 
 app = typer.Typer(
     name="mooring",
@@ -50,20 +49,9 @@ def _root(
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        code = app(standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        code = EXIT_USAGE
-    except click.ClickException as error:
-        error.show()
-        code = EXIT_FAILED
-    except (click.Abort, KeyboardInterrupt):
-        error_console.print("[dim]stopped.[/]")
-        code = EXIT_FAILED
-    except BrokenPipeError:
-        # The reader of our output went away (`mooring … | head`): not our failure to report.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        # Standalone: typer shows a wrong command (exit code 2) and Ctrl-C itself. It carries a
+        # copy of click of its own, so the exceptions of the package `click` would not match.
+        app()
     except Exception as error:  # the last door: no traceback reaches a user
         if os.environ.get("MOORING_TRACEBACK"):
             raise
@@ -75,5 +63,4 @@ def main() -> None:
             "[bold]remedy[/] this is a defect of Mooring: run again with MOORING_TRACEBACK=1 and "
             "report what it prints.",
         )
-        code = EXIT_FAILED
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(EXIT_FAILED)
