@@ -1,0 +1,1 @@
+"""What the benchmark scripts share: servers, load generator, certificates, report."""

@@ -1,0 +1,133 @@
+"""The frame of a benchmark: options, cores, credentials, servers that run side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+
+from harness.credentials import ClientCredentials, Credentials, make_credentials
+from harness.load import Load, LoadFailed
+from harness.processes import Cores, choose_cores
+from harness.report import Section, print_section, write_results
+from harness.servers import Server
+from harness.tools import ToolMissing, build_load_generator
+
+ServerFactory = Callable[[Path, Credentials, int], AbstractContextManager[Server]]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure: `runs` of about `seconds` each per server and cell."""
+
+    runs: int
+    seconds: float
+
+
+class Bench:
+    """Everything a measurement needs, cleaned up at the end."""
+
+    def __init__(self, effort: Effort) -> None:
+        """Prepare; nothing runs before entering."""
+        self.effort = effort
+        self.console = Console(stderr=True)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Build the generator and make the credentials."""
+        self.cores: Cores = choose_cores()
+        self.generator = build_load_generator()
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-bench-"))
+        self.folder = Path(folder)
+        self.credentials = make_credentials(self.folder)
+        return self
+
+    def start(self, factory: ServerFactory) -> Server:
+        """Start a server that runs until the end of the benchmark."""
+        return self._stack.enter_context(factory(self.folder, self.credentials, self.cores.server))
+
+    def client(self, kind: str) -> ClientCredentials:
+        """Return the credentials of the device with this kind of key."""
+        return self.credentials.clients[kind]
+
+    def load(self, server: Server, mode: str, *, client: str = "ec", **options: Any) -> Load:
+        """Return a run of the generator against `server`, not yet started."""
+        credentials = self.client(client)
+        return Load(
+            self.generator,
+            mode,
+            core=self.cores.load,
+            host=server.host,
+            port=server.port,
+            cert=credentials.chain_file,
+            key=credentials.key_file,
+            client_id=server.client_id,
+            user=server.user,
+            topic=server.topic,
+            **options,
+        )
+
+    def progress(self, text: str) -> None:
+        """Say what is being measured."""
+        self.console.print(f"[dim]{text}[/]")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the servers, delete the credentials."""
+        self._stack.close()
+
+
+def notes_on(bench: Bench, *, bottleneck: bool) -> list[str]:
+    """Return what a reader must know about the run."""
+    notes = []
+    if not bench.cores.are_apart:
+        notes.append("There is only one core: server and load share it, rates mean little.")
+    if bottleneck:
+        notes.append("In runs marked * the load generator had no time to spare: use the CPU.")
+    return notes
+
+
+def main(*measures: Callable[[Bench], Section]) -> int:
+    """Parse the command line, run the measurements, print and keep what they found.
+
+    Returns:
+        Exit status: 0 measured (with ``--check``: and every goal met), 1 not.
+    """
+    parser = argparse.ArgumentParser(
+        description="Measure Mooring beside named peers, in one run, on the same core."
+    )
+    parser.add_argument("--runs", type=int, default=3, help="runs per server and cell (3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a run (3)")
+    parser.add_argument("--quick", action="store_true", help="one run of one second each")
+    parser.add_argument("--check", action="store_true", help="fail if a goal is missed")
+    arguments = parser.parse_args()
+    if arguments.runs < 1 or arguments.seconds <= 0:
+        parser.error("--runs and --seconds must be above 0")
+    effort = Effort(1, 1.0) if arguments.quick else Effort(arguments.runs, arguments.seconds)
+    console = Console()
+    sections = []
+    try:
+        for measure in measures:
+            # Servers of one measurement never burden the next.
+            with Bench(effort) as bench:
+                section = measure(bench)
+            print_section(section, console)
+            sections.append(section)
+    except (ToolMissing, LoadFailed, RuntimeError) as error:
+        print(f"benchmark failed: {error}", file=sys.stderr)
+        return 1
+    console.print(f"\nresults: {write_results(sections)}")
+    missed = any(not goal.is_met for section in sections for goal in section.goals)
+    return 1 if arguments.check and missed else 0
