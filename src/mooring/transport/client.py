@@ -241,7 +241,8 @@ async def open_connection(
             )
     except TimeoutError as error:
         raise ConnectTimeout(
-            f"connecting to {format_endpoint(host, port)} took longer than {timeouts.overall_s:g} s in all",
+            f"connecting to {format_endpoint(host, port)} took longer than "
+            f"{timeouts.overall_s:g} s in all",
             "Check the network; a limit of its own for each stage shows which one is slow.",
             stage=stage,
         ) from error
@@ -310,7 +311,8 @@ async def _shake_hands(
     except TimeoutError as error:
         connected.close()
         raise ConnectTimeout(
-            f"{format_endpoint(host, endpoint.port)} did not finish the TLS handshake within {within_s:g} s",
+            f"{format_endpoint(host, endpoint.port)} did not finish the TLS handshake "
+            f"within {within_s:g} s",
             "Check that the port is one for TLS, and that the server is not overloaded.",
             stage="tls",
         ) from error

@@ -379,7 +379,7 @@ class ServerConnection(asyncio.Protocol):
             leaf = session.get_peer_certificate(as_cryptography=True)
             # On the server side OpenSSL's chain lacks the peer's own certificate.
             chain = session.get_peer_cert_chain(as_cryptography=True) or []
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - the parser's own types are not ours to name
             self._flush()
             self._refuse_handshake(f"a certificate of the peer cannot be parsed: {error}")
             return
