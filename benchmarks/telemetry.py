@@ -67,7 +67,7 @@ def measure(bench: Bench) -> Section:
                 rates.setdefault(key, []).append(result.rate)
                 if result.is_bottleneck:
                     starved.add(key)
-    stored = count_telemetry(mooring)
+    stored = count_telemetry(bench.folder)
     if stored != sent_to_mooring:
         raise RuntimeError(f"{sent_to_mooring} messages were acknowledged, {stored} are stored")
     section = Section(
