@@ -47,7 +47,7 @@ def attempts(
         with cloud_api(state, url, token) as api:
             found = api.get_json(
                 "attempts",
-                registrationId=registration_id,
+                registration_id=registration_id,
                 thumbprint=thumbprint,
                 result=result,
                 limit=limit,

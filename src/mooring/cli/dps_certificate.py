@@ -53,9 +53,9 @@ def certificate_add(
 ) -> None:
     """Upload a CA certificate. It is Unverified until its key is shown to be held."""
     try:
-        body = {"name": name, "certificate": read_text(file), "isVerified": verified}
+        body = {"properties": {"certificate": read_text(file), "isVerified": verified}}
         with cloud_api(state, url, token) as api:
-            found = api.post_json("dps/certificates", body)
+            found = api.put_json(f"dps/certificates/{quote(name, safe='')}", body)
     except CommandError as error:
         exit_with_error(error, as_json=as_json)
     show(found, as_json, _certificate_facts)

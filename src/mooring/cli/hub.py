@@ -253,7 +253,7 @@ def _events(
 
 
 def _print_event(event: dict[str, Any]) -> None:
-    time = short_time(event["enqueuedTime"])
+    time = short_time(event["enqueuedTimeUtc"])
     console.print(f"[dim]{time}[/] [bold]{event['deviceId']}[/] ", end="")
     properties = event["systemProperties"] | event["properties"]
     if properties:
