@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -9,6 +10,9 @@ DEFAULT_PAGE_ITEMS = 100
 """Items per page when nothing is asked for; Azure publishes no figure."""
 MAX_PAGE_ITEMS = 1000
 """Most items per page: bounds the memory and the time of one answer."""
+
+MAX_CONTINUATION_CHARS = 512
+"""A continuation is base64 of one id of at most 128 characters; more is not ours."""
 
 ItemT = TypeVar("ItemT")
 
@@ -27,3 +31,19 @@ class Page(Generic[ItemT]):
 def page_size(limit: int | None) -> int:
     """Return how many items to give for a wish of `limit`."""
     return DEFAULT_PAGE_ITEMS if limit is None else max(1, min(limit, MAX_PAGE_ITEMS))
+
+
+def encode_continuation(last_key: str) -> str:
+    """Return the opaque text that continues after `last_key`."""
+    return base64.urlsafe_b64encode(last_key.encode()).decode().rstrip("=")
+
+
+def decode_continuation(text: str) -> str:
+    """Return the key that `encode_continuation` took.
+
+    Raises:
+        ValueError: It never made this text.
+    """
+    if len(text) > MAX_CONTINUATION_CHARS or not text.isascii():
+        raise ValueError("not a continuation")
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MAX_TRIES = 5
+"""Readings of a record that others change at the same time, before giving up."""
+
 
 class RecordConflict(Exception):
     """Root of the answers below; nothing was written. Services turn them into their errors."""

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from mooring.cloud.dps.model import EnrollmentDraft, IndividualEnrollment
-from mooring.cloud.paging import Page
+from mooring.cloud.dps.errors import AlreadyExists, InputInvalid, LimitReached, NotFound
+from mooring.cloud.dps.inputs import (
+    check_hub_device_id,
+    check_id,
+    check_if_match,
+    check_terms,
+    etag_mismatch,
+    read_continuation,
+    take_slot,
+)
+from mooring.cloud.dps.model import ClientCertificates, EnrollmentDraft, IndividualEnrollment
+from mooring.cloud.dps.store import DpsStore
+from mooring.cloud.etags import new_etag
+from mooring.cloud.paging import Page, encode_continuation, page_size
+from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
+from mooring.protocol.azure.identifiers import fold_registration_id as fold
+from mooring.runtime.clock import Clock
+
+MAX_ENROLLMENTS = 1_000_000
+"""Azure: DPS limits."""
 
 
 class EnrollmentService:
     """Creates, replaces, lists and deletes individual enrollments."""
+
+    def __init__(self, store: DpsStore, clock: Clock, *, limit: int = MAX_ENROLLMENTS) -> None:
+        """Work on `store`, which may hold `limit` enrollments."""
+        self._store = store
+        self._clock = clock
+        self._limit = limit
 
     async def put(
         self, draft: EnrollmentDraft, *, if_match: str | None = None
@@ -20,18 +44,113 @@ class EnrollmentService:
             EtagMismatch: The etag is stale, or `if_match` is given and there is none.
             LimitReached: There are as many as may be.
         """
-        raise NotImplementedError
+        check_id(draft.registration_id, field="registrationId")
+        if draft.device_id is not None:
+            check_hub_device_id(draft.device_id)
+        what = f"Enrollment {draft.registration_id!r}"
+        for _ in range(MAX_TRIES):
+            former = await self._store.find_enrollment(draft.registration_id)
+            if former is not None and if_match is None:
+                break
+            if former is None and if_match is not None:
+                raise etag_mismatch(what)
+            if former is not None:
+                check_if_match(if_match, former.etag, what=what)
+            enrollment = self._build(draft, former)
+            try:
+                await self._store.save_enrollment(
+                    enrollment,
+                    replaces=None if former is None else former.etag,
+                    limit=self._limit,
+                )
+            except (RecordChanged, RecordExists):
+                continue
+            except RecordsFull:
+                raise LimitReached(
+                    f"There are {self._limit} individual enrollments already.",
+                    "Delete those of devices that are gone, or use enrollment groups.",
+                ) from None
+            return enrollment
+        if if_match is None:
+            raise AlreadyExists(
+                f"{what} exists already.",
+                "To replace it, send If-Match with its etag, or with *.",
+                field="registrationId",
+            )
+        raise etag_mismatch(what)
 
     async def get(self, registration_id: str) -> IndividualEnrollment:
         """Return one, found without regard to case. Raises NotFound."""
-        raise NotImplementedError
+        enrollment = await self._store.find_enrollment(registration_id)
+        if enrollment is None:
+            raise NotFound(
+                f"There is no individual enrollment {registration_id!r}.",
+                "List the enrollments to see their registration ids.",
+                field="registrationId",
+            )
+        return enrollment
 
     async def list(
         self, *, limit: int | None = None, continuation: str | None = None
     ) -> Page[IndividualEnrollment]:
         """Return a page, by registration id. Raises InputInvalid for a bad continuation."""
-        raise NotImplementedError
+        size = page_size(limit)
+        found = await self._store.list_enrollments(
+            after=read_continuation(continuation), limit=size + 1
+        )
+        more = len(found) > size
+        items = tuple(found[:size])
+        return Page(items, encode_continuation(fold(items[-1].registration_id)) if more else None)
 
     async def delete(self, registration_id: str, *, if_match: str | None = None) -> None:
         """Delete it and its registration record. Raises NotFound, EtagMismatch."""
-        raise NotImplementedError
+        what = f"Enrollment {registration_id!r}"
+        for _ in range(MAX_TRIES):
+            enrollment = await self.get(registration_id)
+            check_if_match(if_match, enrollment.etag, what=what)
+            try:
+                await self._store.delete_enrollment(registration_id, replaces=enrollment.etag)
+            except RecordChanged:
+                continue
+            return
+        raise etag_mismatch(what)
+
+    def _build(
+        self, draft: EnrollmentDraft, former: IndividualEnrollment | None
+    ) -> IndividualEnrollment:
+        now = self._clock.now()
+        stored = ClientCertificates(None) if former is None else former.attestation
+        field = "attestation.x509.clientCertificates"
+        certificates = ClientCertificates(
+            take_slot(
+                draft.certificates.primary,
+                stored.primary,
+                field=f"{field}.primary",
+                now=now,
+                ca=False,
+            ),
+            take_slot(
+                draft.certificates.secondary,
+                stored.secondary,
+                field=f"{field}.secondary",
+                now=now,
+                ca=False,
+            ),
+        )
+        if certificates.primary is None and certificates.secondary is None:
+            raise InputInvalid(
+                f"{field}: neither a primary nor a secondary certificate.",
+                "Give the device's certificate.",
+                field=field,
+                code="certificate-missing",
+            )
+        return IndividualEnrollment(
+            # Azure: the spelling first seen is kept.
+            registration_id=draft.registration_id if former is None else former.registration_id,
+            attestation=certificates,
+            device_id=draft.device_id,
+            terms=check_terms(draft.terms),
+            etag=new_etag(),
+            created_at=now if former is None else former.created_at,
+            updated_at=now,
+        )

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from mooring.cloud.dps.model import EnrollmentGroup, GroupDraft
-from mooring.cloud.paging import Page
+from bisect import bisect_right
+
+from mooring.cloud.dps.authorities import AuthorityCache
+from mooring.cloud.dps.errors import AlreadyExists, InputInvalid, LimitReached, NotFound
+from mooring.cloud.dps.inputs import (
+    check_certificate_name,
+    check_id,
+    check_if_match,
+    check_terms,
+    etag_mismatch,
+    read_continuation,
+    take_slot,
+)
+from mooring.cloud.dps.model import (
+    CaReferences,
+    EnrollmentGroup,
+    GroupDraft,
+    SigningCertificates,
+)
+from mooring.cloud.dps.store import DpsStore, ReferenceMissing
+from mooring.cloud.etags import new_etag
+from mooring.cloud.paging import Page, encode_continuation, page_size
+from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
+from mooring.protocol.azure.identifiers import fold_registration_id as fold
+from mooring.runtime.clock import Clock
+
+MAX_GROUPS = 100
+"""Azure: DPS limits, X.509 enrollment groups. They are known in memory."""
 
 
 class GroupService:
     """Creates, replaces, lists and deletes enrollment groups."""
+
+    def __init__(self, store: DpsStore, authorities: AuthorityCache, clock: Clock) -> None:
+        """Work on `store`, keeping `authorities` up to date."""
+        self._store = store
+        self._authorities = authorities
+        self._clock = clock
 
     async def put(self, draft: GroupDraft, *, if_match: str | None = None) -> EnrollmentGroup:
         """Create, or replace when `if_match` is ``*`` or the record's etag.
@@ -15,18 +47,134 @@ class GroupService:
         Raises as `EnrollmentService.put`; a CA reference to no uploaded certificate is
         InputInvalid.
         """
-        raise NotImplementedError
+        check_id(draft.enrollment_group_id, field="enrollmentGroupId")
+        what = f"Enrollment group {draft.enrollment_group_id!r}"
+        for _ in range(MAX_TRIES):
+            former = self._authorities.current.groups.get(fold(draft.enrollment_group_id))
+            if former is not None and if_match is None:
+                break
+            if former is None and if_match is not None:
+                raise etag_mismatch(what)
+            if former is not None:
+                check_if_match(if_match, former.etag, what=what)
+            group = self._build(draft, former)
+            try:
+                await self._store.save_group(
+                    group, replaces=None if former is None else former.etag, limit=MAX_GROUPS
+                )
+            except (RecordChanged, RecordExists):
+                await self._authorities.reload()
+                continue
+            except ReferenceMissing as missing:
+                raise _reference_missing(missing.name) from None
+            except RecordsFull:
+                raise LimitReached(
+                    f"There are {MAX_GROUPS} enrollment groups already.", "Delete one first."
+                ) from None
+            await self._authorities.reload()
+            return group
+        if if_match is None:
+            raise AlreadyExists(
+                f"{what} exists already.",
+                "To replace it, send If-Match with its etag, or with *.",
+                field="enrollmentGroupId",
+            )
+        raise etag_mismatch(what)
 
     async def get(self, enrollment_group_id: str) -> EnrollmentGroup:
         """Return one, found without regard to case. Raises NotFound."""
-        raise NotImplementedError
+        group = self._authorities.current.groups.get(fold(enrollment_group_id))
+        if group is None:
+            raise NotFound(
+                f"There is no enrollment group {enrollment_group_id!r}.",
+                "List the enrollment groups to see their ids.",
+                field="enrollmentGroupId",
+            )
+        return group
 
     async def list(
         self, *, limit: int | None = None, continuation: str | None = None
     ) -> Page[EnrollmentGroup]:
         """Return a page, by id. Raises InputInvalid for a bad continuation."""
-        raise NotImplementedError
+        groups = self._authorities.current.groups
+        keys = sorted(groups)
+        after = read_continuation(continuation)
+        start = 0 if after is None else bisect_right(keys, after)
+        wanted = keys[start : start + page_size(limit)]
+        more = start + len(wanted) < len(keys)
+        return Page(
+            tuple(groups[key] for key in wanted), encode_continuation(wanted[-1]) if more else None
+        )
 
     async def delete(self, enrollment_group_id: str, *, if_match: str | None = None) -> None:
         """Delete it; its registration records stay, as in Azure. Raises NotFound, EtagMismatch."""
-        raise NotImplementedError
+        what = f"Enrollment group {enrollment_group_id!r}"
+        for _ in range(MAX_TRIES):
+            group = await self.get(enrollment_group_id)
+            check_if_match(if_match, group.etag, what=what)
+            try:
+                await self._store.delete_group(enrollment_group_id, replaces=group.etag)
+            except RecordChanged:
+                await self._authorities.reload()
+                continue
+            await self._authorities.reload()
+            return
+        raise etag_mismatch(what)
+
+    def _build(self, draft: GroupDraft, former: EnrollmentGroup | None) -> EnrollmentGroup:
+        now = self._clock.now()
+        return EnrollmentGroup(
+            enrollment_group_id=draft.enrollment_group_id
+            if former is None
+            else former.enrollment_group_id,
+            attestation=self._take_attestation(draft, former),
+            terms=check_terms(draft.terms),
+            etag=new_etag(),
+            created_at=now if former is None else former.created_at,
+            updated_at=now,
+        )
+
+    def _take_attestation(
+        self, draft: GroupDraft, former: EnrollmentGroup | None
+    ) -> CaReferences | SigningCertificates:
+        wanted = draft.attestation
+        taken: CaReferences | SigningCertificates
+        if isinstance(wanted, CaReferences):
+            field = "attestation.x509.caReferences"
+            for name in (wanted.primary, wanted.secondary):
+                if name is not None and fold(check_certificate_name(name)) not in (
+                    self._authorities.current.certificates
+                ):
+                    raise _reference_missing(name)
+            taken = CaReferences(wanted.primary, wanted.secondary)
+        else:
+            field = "attestation.x509.signingCertificates"
+            stored = SigningCertificates(None)
+            if former is not None and isinstance(former.attestation, SigningCertificates):
+                stored = former.attestation
+            now = self._clock.now()
+            taken = SigningCertificates(
+                take_slot(
+                    wanted.primary, stored.primary, field=f"{field}.primary", now=now, ca=True
+                ),
+                take_slot(
+                    wanted.secondary, stored.secondary, field=f"{field}.secondary", now=now, ca=True
+                ),
+            )
+        if taken.primary is None and taken.secondary is None:
+            raise InputInvalid(
+                f"{field}: neither a primary nor a secondary certificate.",
+                "Name an uploaded CA certificate, or give a signing certificate.",
+                field=field,
+                code="certificate-missing",
+            )
+        return taken
+
+
+def _reference_missing(name: str) -> InputInvalid:
+    return InputInvalid(
+        f"attestation.x509.caReferences: there is no CA certificate {name!r}.",
+        "Upload it first (mooring dps certificate add), or correct the name.",
+        field="attestation.x509.caReferences",
+        code="ca-reference-unknown",
+    )

@@ -218,9 +218,11 @@ class LinkedHub:
 class Registration:
     """A device that did register, with its latest outcome (one per registration id).
 
-    `assigned_hub`, `device_id` and `substatus` are set when assigned; `error_code` and
-    `error_message` when failed. `enrollment_group_id` is None for an individual enrollment.
-    `thumbprint` is the SHA-256 of the leaf that was presented.
+    `assigned_hub` and `device_id` are those of the latest assignment, kept through ``failed`` and
+    ``disabled`` (a device is told of them only when ``assigned``); None when there never was one.
+    `substatus` is set when assigned, `error_code` and `error_message` when failed.
+    `enrollment_group_id` is None for an individual enrollment. `thumbprint` is the SHA-256 of the
+    leaf that was presented.
     """
 
     registration_id: str

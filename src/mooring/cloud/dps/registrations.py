@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from mooring.cloud.dps.errors import RegistrationNotFound
+from mooring.cloud.dps.inputs import check_if_match, etag_mismatch, read_continuation
 from mooring.cloud.dps.model import Registration
-from mooring.cloud.paging import Page
+from mooring.cloud.dps.store import DpsStore
+from mooring.cloud.paging import Page, encode_continuation, page_size
+from mooring.cloud.preconditions import MAX_TRIES, RecordChanged
+from mooring.protocol.azure.identifiers import fold_registration_id as fold
 
 
 class RegistrationService:
     """Reads and deletes registration records."""
 
+    def __init__(self, store: DpsStore) -> None:
+        """Work on `store`."""
+        self._store = store
+
     async def get(self, registration_id: str) -> Registration:
         """Return one, found without regard to case. Raises RegistrationNotFound."""
-        raise NotImplementedError
+        registration = await self._store.find_registration(registration_id)
+        if registration is None:
+            raise RegistrationNotFound(
+                f"There is no registration record {registration_id!r}.",
+                "A record is made when the device first registers; see the attempts for why it "
+                "did not.",
+                field="registrationId",
+            )
+        return registration
 
     async def list(
         self,
@@ -20,12 +37,32 @@ class RegistrationService:
         limit: int | None = None,
         continuation: str | None = None,
     ) -> Page[Registration]:
-        """Return a page by registration id, of one group or of all."""
-        raise NotImplementedError
+        """Return a page by registration id, of one group or of all.
+
+        Raises InputInvalid for a bad continuation.
+        """
+        size = page_size(limit)
+        found = await self._store.list_registrations(
+            enrollment_group_id=enrollment_group_id,
+            after=read_continuation(continuation),
+            limit=size + 1,
+        )
+        more = len(found) > size
+        items = tuple(found[:size])
+        return Page(items, encode_continuation(fold(items[-1].registration_id)) if more else None)
 
     async def delete(self, registration_id: str, *, if_match: str | None = None) -> None:
         """Delete the record; the enrollment and the hub's device stay.
 
         Raises RegistrationNotFound, EtagMismatch.
         """
-        raise NotImplementedError
+        what = f"Registration {registration_id!r}"
+        for _ in range(MAX_TRIES):
+            registration = await self.get(registration_id)
+            check_if_match(if_match, registration.etag, what=what)
+            try:
+                await self._store.delete_registration(registration_id, replaces=registration.etag)
+            except RecordChanged:
+                continue
+            return
+        raise etag_mismatch(what)

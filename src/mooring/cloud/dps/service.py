@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import secrets
+from datetime import timedelta
+
+from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.certificates import CertificateService
 from mooring.cloud.dps.enrollments import EnrollmentService
+from mooring.cloud.dps.errors import OperationNotFound
 from mooring.cloud.dps.groups import GroupService
 from mooring.cloud.dps.hubs import LinkedHubs
 from mooring.cloud.dps.linking import LinkedHubService
 from mooring.cloud.dps.model import Operation, RegisterCommand, SubjectRules
+from mooring.cloud.dps.registering import Registrar
 from mooring.cloud.dps.registrations import RegistrationService
 from mooring.cloud.dps.store import DpsStore
 from mooring.pki.verifier import ChainVerifier
+from mooring.protocol.azure.errors import quoted
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
+
+OPERATION_LIFETIME = timedelta(minutes=15)
+"""How long an operation can be polled: at least ten minutes, clients give up long before."""
+
+PRUNE_OPERATIONS = 1_000
+"""Operations deleted in one write, so that no registration waits long behind it."""
+
+MAX_OPERATION_ID_CHARS = 128
+"""Ours have 55; longer ones need no look-up."""
 
 
 class DpsService:
@@ -26,12 +42,37 @@ class DpsService:
         linked_hubs: Hubs that devices are assigned to.
     """
 
-    id_scope: str
-    certificates: CertificateService
-    enrollments: EnrollmentService
-    groups: GroupService
-    registrations: RegistrationService
-    linked_hubs: LinkedHubService
+    def __init__(
+        self,
+        store: DpsStore,
+        hubs: LinkedHubs,
+        authorities: AuthorityCache,
+        linked_hubs: LinkedHubService,
+        *,
+        id_scope: str,
+        verifier: ChainVerifier,
+        subject_rules: SubjectRules,
+        clock: Clock,
+    ) -> None:
+        """Put the parts together; use `start`."""
+        self._store = store
+        self._clock = clock
+        self.id_scope = id_scope
+        self.certificates = CertificateService(store, authorities, clock)
+        self.enrollments = EnrollmentService(store, clock)
+        self.groups = GroupService(store, authorities, clock)
+        self.registrations = RegistrationService(store)
+        self.linked_hubs = linked_hubs
+        self._registrar = Registrar(
+            store,
+            hubs,
+            authorities,
+            linked_hubs,
+            id_scope=id_scope,
+            verifier=verifier,
+            subject_rules=subject_rules,
+            clock=clock,
+        )
 
     @classmethod
     async def start(
@@ -44,7 +85,17 @@ class DpsService:
         clock: Clock = SYSTEM_CLOCK,
     ) -> DpsService:
         """Open the service that `store` holds, making its ID scope if it has none."""
-        raise NotImplementedError
+        id_scope = await store.open_service(f"0ne{secrets.token_hex(4).upper()}")
+        return cls(
+            store,
+            hubs,
+            await AuthorityCache.load(store),
+            await LinkedHubService.load(store, hubs),
+            id_scope=id_scope,
+            verifier=verifier or ChainVerifier(),
+            subject_rules=subject_rules,
+            clock=clock,
+        )
 
     async def register(self, command: RegisterCommand) -> Operation:
         """Decide about a device, record the outcome, and return it once it is on disk.
@@ -60,19 +111,36 @@ class DpsService:
             IdScopeUnknown: 404/404001.
             RegistrationRefused: 401/401002.
             InputInvalid: 400/400004, the registration id has a forbidden shape.
+            LimitReached: There are a million registration records.
             Overloaded: 429/429001, others change the same record all the time.
             mooring.storage.errors.StorageUnavailable: Nothing was recorded; answer 503 or drop.
         """
-        raise NotImplementedError
+        return await self._registrar.register(command)
 
     async def get_operation(self, operation_id: str, registration_id: str) -> Operation:
         """Return an operation of `registration_id`; those of others do not exist for it.
 
         Raises:
-            OperationNotFound: Unknown, another's, or older than ten minutes.
+            OperationNotFound: Unknown, another's, or too old.
         """
-        raise NotImplementedError
+        operation = None
+        if len(operation_id) <= MAX_OPERATION_ID_CHARS:
+            operation = await self._store.find_operation(operation_id, registration_id)
+        if operation is None or operation.created_at + OPERATION_LIFETIME < self._clock.now():
+            raise OperationNotFound(
+                f"There is no operation {quoted(operation_id)} of {registration_id!r}.",
+                "Poll with the operationId of the answer to the register request, within "
+                f"{OPERATION_LIFETIME // timedelta(minutes=1)} minutes; else register again.",
+                field="operationId",
+            )
+        return operation
 
     async def housekeep(self) -> int:
         """Drop operations that nobody may poll any more; return how many. Call every minute."""
-        raise NotImplementedError
+        before = self._clock.now() - OPERATION_LIFETIME
+        total = 0
+        while True:
+            count = await self._store.prune_operations(before=before, limit=PRUNE_OPERATIONS)
+            total += count
+            if count < PRUNE_OPERATIONS:
+                return total

@@ -1,0 +1,211 @@
+"""Checks at the door, shared by the resources: ids, certificates, terms, pages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from mooring.cloud.dps.errors import EtagMismatch, InputInvalid
+from mooring.cloud.dps.model import (
+    AllocationPolicy,
+    CertificateSlot,
+    EnrollmentTerms,
+    Slot,
+    StoredCertificate,
+)
+from mooring.cloud.etags import etag_matches
+from mooring.cloud.paging import decode_continuation
+from mooring.pki.certificates import Certificate, format_name, load_certificate
+from mooring.pki.errors import PkiError
+from mooring.pki.issuers import ca_fault
+from mooring.pki.keys import certificate_key_weakness
+from mooring.protocol.azure.errors import IdentifierMalformed, quoted
+from mooring.protocol.azure.identifiers import check_device_id, check_registration_id
+
+MAX_LINKED_HUBS = 50
+"""Azure: DPS limits, linked hubs; so no enrollment can name more."""
+
+MAX_TAGS_BYTES = 8 * 1024
+"""Azure: IoT Hub twins, size of tags."""
+
+MAX_DESIRED_BYTES = 32 * 1024
+"""Azure: IoT Hub twins, size of desired properties."""
+
+MAX_HOST_NAME_CHARS = 253
+"""RFC 1035 §2.3.4, without the final dot."""
+
+_CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9\-._]{1,64}", re.ASCII)
+
+
+def check_certificate_name(name: str) -> str:
+    """Return `name` if it may name a CA certificate. Raises InputInvalid."""
+    if _CERTIFICATE_NAME.fullmatch(name) is None:
+        raise InputInvalid(
+            f"name {quoted(name)} may not name a CA certificate.",
+            "Use 1 to 64 letters, digits, '-', '.' and '_'.",
+            field="name",
+            code="certificate-name-malformed",
+        )
+    return name
+
+
+def check_id(text: str, *, field: str) -> str:
+    """Return `text` if it may be a registration or group id. Raises InputInvalid."""
+    try:
+        return check_registration_id(text, field=field)
+    except IdentifierMalformed as error:
+        raise InputInvalid(
+            error.message, error.remedy, field=field, code="identifier-malformed"
+        ) from error
+
+
+def check_hub_device_id(text: str) -> str:
+    """Return `text` if a hub takes it as device id. Raises InputInvalid."""
+    try:
+        return check_device_id(text)
+    except IdentifierMalformed as error:
+        raise InputInvalid(
+            error.message, error.remedy, field="deviceId", code="identifier-malformed"
+        ) from error
+
+
+def take_certificate(data: str | bytes, *, field: str, now: datetime) -> Certificate:
+    """Return the certificate in `data`; one that has expired is refused. Raises InputInvalid."""
+    try:
+        certificate = load_certificate(data, field=field)
+    except PkiError as error:
+        raise InputInvalid(error.message, error.remedy, field=field, code=error.code) from error
+    if certificate.not_valid_after_utc < now:
+        raise InputInvalid(
+            f"{field}: expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC.",
+            "Issue a new certificate and give that.",
+            field=field,
+            code="certificate-expired",
+        )
+    weakness = certificate_key_weakness(certificate)
+    if weakness is not None:
+        raise InputInvalid(
+            f"{field}: the certificate has a {weakness}.",
+            "Use RSA with 2048 bits or more, or the curves P-256 and P-384.",
+            field=field,
+            code="weak-key",
+        )
+    return certificate
+
+
+def take_ca_certificate(data: str | bytes, *, field: str, now: datetime) -> Certificate:
+    """Return the CA certificate in `data`. Raises InputInvalid, also when it cannot sign."""
+    certificate = take_certificate(data, field=field, now=now)
+    fault = ca_fault(certificate)
+    if fault is not None:
+        raise InputInvalid(
+            f"{field}: {format_name(certificate.subject)} cannot issue certificates: {fault}.",
+            "Give the root or intermediate CA certificate, not a device's. A CA is X.509 "
+            "version 3 with basic constraints CA:TRUE (openssl req -x509 makes it so).",
+            field=field,
+            code="certificate-not-ca",
+        )
+    return certificate
+
+
+def take_slot(
+    slot: CertificateSlot,
+    stored: StoredCertificate | None,
+    *,
+    field: str,
+    now: datetime,
+    ca: bool,
+) -> StoredCertificate | None:
+    """Return what goes into a slot that holds `stored`. Raises InputInvalid."""
+    if slot is None:
+        return None
+    if isinstance(slot, Slot):
+        if stored is None:
+            raise InputInvalid(
+                f"{field}: the certificate's text is missing, and none is stored.",
+                "Give the certificate itself.",
+                field=field,
+                code="certificate-missing",
+            )
+        return stored
+    take = take_ca_certificate if ca else take_certificate
+    return StoredCertificate.of(take(slot, field=field, now=now))
+
+
+def check_terms(terms: EnrollmentTerms) -> EnrollmentTerms:
+    """Return `terms`, hub names in lower case, if they make sense. Raises InputInvalid."""
+    if len(terms.hub_host_names) > MAX_LINKED_HUBS:
+        raise InputInvalid(
+            f"iotHubs: {len(terms.hub_host_names)} hubs, more than {MAX_LINKED_HUBS}.",
+            "Name fewer, or none for all linked hubs.",
+            field="iotHubs",
+            code="too-many-hubs",
+        )
+    for host_name in terms.hub_host_names:
+        if not 0 < len(host_name) <= MAX_HOST_NAME_CHARS:
+            raise InputInvalid(
+                f"iotHubs: {quoted(host_name)} is no host name.",
+                "Give host names of linked hubs.",
+                field="iotHubs",
+                code="host-name-malformed",
+            )
+    if terms.allocation_policy is AllocationPolicy.STATIC and len(terms.hub_host_names) != 1:
+        raise InputInvalid(
+            f"iotHubs: static allocation needs one hub, not {len(terms.hub_host_names)}.",
+            "Name the one hub, or choose another allocation policy.",
+            field="iotHubs",
+            code="static-needs-one-hub",
+        )
+    if terms.initial_twin is not None:
+        _check_size(terms.initial_twin.tags, MAX_TAGS_BYTES, "initialTwin.tags")
+        _check_size(terms.initial_twin.desired, MAX_DESIRED_BYTES, "initialTwin.properties.desired")
+    return terms
+
+
+def check_if_match(if_match: str | None, etag: str, *, what: str) -> None:
+    """Compare an If-Match value, if there is one, with a record's etag. Raises EtagMismatch."""
+    if if_match is not None and not etag_matches(if_match, etag):
+        raise etag_mismatch(what)
+
+
+def etag_mismatch(what: str) -> EtagMismatch:
+    """Return the refusal of a stale etag; `what` names the record."""
+    return EtagMismatch(
+        f"{what} has changed since it was read (If-Match does not fit).",
+        "Read it again, apply your change to what it is now, and send that with its etag.",
+        field="If-Match",
+    )
+
+
+def read_continuation(continuation: str | None) -> str | None:
+    """Return the key after which a page begins. Raises InputInvalid."""
+    if continuation is None:
+        return None
+    try:
+        return decode_continuation(continuation)
+    except ValueError as error:
+        raise InputInvalid(
+            "continuation: not one that this service gave.",
+            "Begin without a continuation, then send back what the answer carries.",
+            field="continuation",
+            code="continuation-malformed",
+        ) from error
+
+
+def _check_size(document: Mapping[str, Any], limit: int, field: str) -> None:
+    try:
+        size = len(json.dumps(document, separators=(",", ":"), allow_nan=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputInvalid(
+            f"{field}: not a JSON object.", "Give JSON.", field=field, code="json-malformed"
+        ) from error
+    if size > limit:
+        raise InputInvalid(
+            f"{field}: {size} bytes, more than {limit}.",
+            "Keep it smaller.",
+            field=field,
+            code="too-large",
+        )

@@ -1,0 +1,307 @@
+"""The act of registering: decide, allocate, record; one commit, then the device is answered."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from mooring.cloud.dps.allocation import NoHub, choose_hub
+from mooring.cloud.dps.authorities import AuthorityCache
+from mooring.cloud.dps.errors import DpsError, IdScopeUnknown, LimitReached, Overloaded
+from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs
+from mooring.cloud.dps.linking import LinkedHubService
+from mooring.cloud.dps.matching import check_identity, check_individual, find_group, find_path
+from mooring.cloud.dps.model import (
+    EnrollmentTerms,
+    Operation,
+    ProvisioningStatus,
+    RegisterCommand,
+    Registration,
+    SubjectRules,
+)
+from mooring.cloud.dps.store import BasisChanged, DpsStore, RegistrationBasis
+from mooring.cloud.etags import new_etag
+from mooring.cloud.preconditions import MAX_TRIES, RecordsFull
+from mooring.cloud.work import Work
+from mooring.pki.certificates import sha256_thumbprint
+from mooring.pki.verifier import ChainVerifier
+from mooring.protocol.azure.error_codes import DpsErrorCode
+from mooring.protocol.azure.errors import quoted
+from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
+from mooring.runtime.attempts import Failure
+from mooring.runtime.clock import Clock
+
+MAX_REGISTRATIONS = 1_000_000
+"""Azure: DPS limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What is to be recorded, and what it rests on; `failure` when the device is not assigned."""
+
+    registration: Registration
+    basis: RegistrationBasis
+    hub_works: tuple[Work[None], ...]
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entitled:
+    """The enrollment that takes the device, individual (no group id) or group."""
+
+    terms: EnrollmentTerms
+    device_id: str | None
+    enrollment_group_id: str | None
+    basis: RegistrationBasis
+    thumbprint: str
+    former: Registration | None
+
+    @property
+    def name(self) -> str:
+        if self.enrollment_group_id is not None:
+            return f"enrollment group {self.enrollment_group_id!r}"
+        return "its individual enrollment"
+
+
+class Registrar:
+    """Registers devices."""
+
+    def __init__(
+        self,
+        store: DpsStore,
+        hubs: LinkedHubs,
+        authorities: AuthorityCache,
+        linked: LinkedHubService,
+        *,
+        id_scope: str,
+        verifier: ChainVerifier,
+        subject_rules: SubjectRules,
+        clock: Clock,
+        limit: int = MAX_REGISTRATIONS,
+    ) -> None:
+        """Answer for `id_scope`; keep up to `limit` records."""
+        self._store = store
+        self._hubs = hubs
+        self._authorities = authorities
+        self._linked = linked
+        self._id_scope = id_scope
+        self._verifier = verifier
+        self._subject_rules = subject_rules
+        self._clock = clock
+        self._limit = limit
+        # Operation ids have the shape that the real service's have: a number, 16 hex digits that
+        # name the service, a UUID. Only 0-9 a-z . and -, since clients paste them raw into topics.
+        self._operation_prefix = f"4.{hashlib.sha256(id_scope.encode()).hexdigest()[:16]}."
+
+    async def register(self, command: RegisterCommand) -> Operation:
+        """See `DpsService.register`."""
+        try:
+            return await self._register(command)
+        except DpsError as error:
+            command.recorder.fail(error.code, error.message, error.remedy)
+            raise
+
+    async def _register(self, command: RegisterCommand) -> Operation:
+        recorder = command.recorder
+        recorder.begin("scope")
+        if not hmac.compare_digest(command.id_scope.encode(), self._id_scope.encode()):
+            raise IdScopeUnknown(
+                f"The device asks for ID scope {quoted(command.id_scope)}; this service is "
+                f"{self._id_scope}.",
+                "Copy the ID scope of this service into the device's configuration, or point the "
+                "device to the other service.",
+                field="idScope",
+                wire_message=DpsErrorCode.ID_SCOPE_NOT_FOUND.text,
+            )
+        recorder.begin("identity")
+        leaf = check_identity(command, self._subject_rules)
+        recorder.context["thumbprint"] = thumbprint = sha256_thumbprint(leaf)
+        recorder.passed(f"CN {command.registration_id}")
+        for _ in range(MAX_TRIES):
+            now = self._clock.now()
+            entitled = await self._attest(command, thumbprint, now)
+            decision = self._decide(command, entitled, now)
+            operation = Operation(
+                f"{self._operation_prefix}{uuid.uuid4()}", decision.registration, now
+            )
+            try:
+                await self._store.commit(
+                    self._store.prepare_registration(operation, decision.basis, limit=self._limit),
+                    *decision.hub_works,
+                )
+            except BasisChanged:
+                # An enrollment, a CA or this very record was written since it was read.
+                await self._authorities.reload()
+                continue
+            except RecordsFull:
+                raise LimitReached(
+                    f"There are {self._limit} registration records already.",
+                    "Delete records of devices that are gone.",
+                ) from None
+            if decision.failure is None:
+                recorder.passed(operation.operation_id)
+            else:
+                failure = decision.failure
+                recorder.fail(failure.code, failure.cause, failure.remedy)
+            return operation
+        raise Overloaded(
+            f"The records that decide about {command.registration_id!r} change all the time.",
+            "Register again in a moment; make sure that no second device uses this identity.",
+        )
+
+    async def _attest(self, command: RegisterCommand, thumbprint: str, now: datetime) -> _Entitled:
+        """Find the enrollment that takes the device; the stage ``enrollment`` stays open."""
+        recorder = command.recorder
+        recorder.begin("attestation")
+        enrollment = await self._store.find_enrollment(command.registration_id)
+        former = await self._store.find_registration(command.registration_id)
+        former_etag = None if former is None else former.etag
+        if enrollment is not None:
+            check_individual(enrollment, command.presented[0], thumbprint, self._verifier, now)
+            recorder.passed(f"SHA-256 {thumbprint}")
+            recorder.begin("enrollment")
+            return _Entitled(
+                enrollment.terms,
+                enrollment.device_id,
+                None,
+                RegistrationBasis(enrollment.etag, None, former_etag),
+                thumbprint,
+                former,
+            )
+        authorities = self._authorities.current
+        path = find_path(command, authorities, self._verifier, now)
+        recorder.passed(f"{len(path.certificates)} certificates, {len(path.known)} known CAs")
+        recorder.begin("enrollment")
+        group = find_group(command, path, authorities)
+        recorder.context["enrollment_group_id"] = group.enrollment_group_id
+        return _Entitled(
+            group.terms,
+            None,
+            group.enrollment_group_id,
+            RegistrationBasis(None, authorities.version, former_etag),
+            thumbprint,
+            former,
+        )
+
+    def _decide(self, command: RegisterCommand, entitled: _Entitled, now: datetime) -> _Decision:
+        recorder = command.recorder
+        if entitled.terms.provisioning_status is ProvisioningStatus.DISABLED:
+            group = entitled.enrollment_group_id is not None
+            failure = Failure(
+                "enrollment",
+                "group-disabled" if group else "enrollment-disabled",
+                f"The device proved who it is, but {entitled.name} is disabled.",
+                "Enable it if the device is to register; it is a block set on purpose.",
+            )
+            return _Decision(
+                self._record(command, entitled, RegistrationStatus.DISABLED, now),
+                entitled.basis,
+                (),
+                failure,
+            )
+        recorder.passed(entitled.name)
+        recorder.begin("allocation")
+        try:
+            host_name = self._allocate(command, entitled)
+        except NoHub as error:
+            failure = Failure("allocation", "no-linked-hub", error.cause, error.remedy)
+            return _Decision(
+                self._record(command, entitled, RegistrationStatus.FAILED, now),
+                entitled.basis,
+                (),
+                failure,
+            )
+        recorder.passed(host_name)
+        recorder.begin("record")
+        registration = self._record(
+            command, entitled, RegistrationStatus.ASSIGNED, now, host_name=host_name
+        )
+        return _Decision(
+            registration, entitled.basis, self._prepare_hub(registration, entitled), None
+        )
+
+    def _allocate(self, command: RegisterCommand, entitled: _Entitled) -> str:
+        former = entitled.former
+        present = [hub for hub in self._linked.current if self._hubs.has_hub(hub.host_name)]
+        stays = not entitled.terms.reprovision_policy.update_hub_assignment
+        if stays and former is not None and former.assigned_hub is not None:
+            if self._hubs.has_hub(former.assigned_hub):
+                return former.assigned_hub
+            raise NoHub(
+                f"The device stays with {former.assigned_hub!r} (re-provisioning policy: never), "
+                "but there is no such hub any more.",
+                "Delete the device's registration record, so that it is assigned anew, or change "
+                "the re-provisioning policy.",
+            )
+        return choose_hub(command.registration_id, entitled.terms, present)
+
+    def _record(
+        self,
+        command: RegisterCommand,
+        entitled: _Entitled,
+        status: RegistrationStatus,
+        now: datetime,
+        *,
+        host_name: str | None = None,
+    ) -> Registration:
+        former = entitled.former
+        assigned_hub = None if former is None else former.assigned_hub
+        device_id = None if former is None else former.device_id
+        substatus = None
+        if host_name is not None:
+            # Azure: another device id in the enrollment counts once the record is deleted.
+            device_id = device_id or entitled.device_id or command.registration_id
+            substatus = RegistrationSubstatus.INITIAL_ASSIGNMENT
+            if assigned_hub not in (None, host_name):
+                substatus = (
+                    RegistrationSubstatus.DEVICE_DATA_MIGRATED
+                    if entitled.terms.reprovision_policy.migrate_device_data
+                    else RegistrationSubstatus.DEVICE_DATA_RESET
+                )
+            assigned_hub = host_name
+        failed = status is RegistrationStatus.FAILED
+        return Registration(
+            # Azure: the spelling first seen is kept.
+            registration_id=command.registration_id if former is None else former.registration_id,
+            status=status,
+            substatus=substatus,
+            assigned_hub=assigned_hub,
+            device_id=device_id,
+            enrollment_group_id=entitled.enrollment_group_id,
+            error_code=int(DpsErrorCode.HUB_NOT_SPECIFIED) if failed else None,
+            error_message=DpsErrorCode.HUB_NOT_SPECIFIED.text if failed else None,
+            thumbprint=entitled.thumbprint,
+            etag=new_etag(),
+            created_at=now if former is None else former.created_at,
+            updated_at=now,
+        )
+
+    def _prepare_hub(
+        self, registration: Registration, entitled: _Entitled
+    ) -> tuple[Work[None], ...]:
+        assert registration.assigned_hub is not None
+        assert registration.device_id is not None
+        former = entitled.former
+        policy = entitled.terms.reprovision_policy
+        before = None if former is None else former.assigned_hub
+        works = [
+            self._hubs.prepare_device(
+                registration.assigned_hub,
+                DeviceAssignment(
+                    device_id=registration.device_id,
+                    sha256_thumbprint=registration.thumbprint,
+                    initial_twin=entitled.terms.initial_twin,
+                    # Azure: on the same hub, the policy "reset" is a factory reset.
+                    reset_twin=before is not None
+                    and policy.update_hub_assignment
+                    and not policy.migrate_device_data,
+                    iot_edge=entitled.terms.iot_edge,
+                ),
+            )
+        ]
+        if before is not None and before != registration.assigned_hub:
+            works.append(self._hubs.prepare_removal(before, registration.device_id))
+        return tuple(works)
