@@ -12,8 +12,7 @@ from mooring.storage.database import Database
 
 _TOKEN = "SELECT token_id, name, digest, created_at FROM admin_token"  # noqa: S105 - a statement
 _POLICY = (
-    "SELECT kind, host_name, name, rights, primary_key, secondary_key, created_at"
-    " FROM access_policy"
+    "SELECT kind, resource, name, rights, primary_key, secondary_key, created_at FROM access_policy"
 )
 
 
@@ -74,7 +73,7 @@ class SqliteAccountStore:
 
         def run(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                "INSERT OR IGNORE INTO access_policy (kind, host_name, name, rights, primary_key,"
+                "INSERT OR IGNORE INTO access_policy (kind, resource, name, rights, primary_key,"
                 " secondary_key, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
@@ -88,13 +87,13 @@ class SqliteAccountStore:
             lambda connection: (
                 connection.execute(
                     "UPDATE access_policy SET rights = ?, primary_key = ?, secondary_key = ?"
-                    " WHERE kind = ? AND host_name = ? AND name = ?",
+                    " WHERE kind = ? AND resource = ? AND name = ?",
                     (
                         rights,
                         primary_key,
                         secondary_key,
                         policy.kind.value,
-                        policy.host_name,
+                        policy.resource,
                         policy.name,
                     ),
                 ).rowcount
@@ -102,12 +101,12 @@ class SqliteAccountStore:
             )
         )
 
-    async def list_policies(self, kind: ResourceKind, host_name: str) -> list[AccessPolicy]:
+    async def list_policies(self, kind: ResourceKind, resource: str) -> list[AccessPolicy]:
         """Return the policies of one DPS or hub, by name."""
         rows = await self._database.read(
             lambda connection: connection.execute(
-                f"{_POLICY} WHERE kind = ? AND host_name = ? ORDER BY name",
-                (kind.value, host_name),
+                f"{_POLICY} WHERE kind = ? AND resource = ? ORDER BY name",
+                (kind.value, resource),
             ).fetchall()
         )
         return [_to_policy(row) for row in rows]
@@ -121,7 +120,7 @@ def _to_token(row: Sequence[Any]) -> AdminToken:
 def _to_row(policy: AccessPolicy) -> tuple[Any, ...]:
     return (
         policy.kind.value,
-        policy.host_name,
+        policy.resource,
         policy.name,
         ",".join(policy.rights),
         policy.primary_key,
@@ -131,10 +130,10 @@ def _to_row(policy: AccessPolicy) -> tuple[Any, ...]:
 
 
 def _to_policy(row: Sequence[Any]) -> AccessPolicy:
-    kind, host_name, name, rights, primary_key, secondary_key, created_at = row
+    kind, resource, name, rights, primary_key, secondary_key, created_at = row
     return AccessPolicy(
         ResourceKind(kind),
-        host_name,
+        resource,
         name,
         tuple(Right(right) for right in rights.split(",") if right),
         primary_key,

@@ -44,15 +44,17 @@ STATEMENTS = (
     """
     CREATE TABLE access_policy (
         kind TEXT NOT NULL,
-        host_name TEXT NOT NULL,
+        resource TEXT NOT NULL,
         name TEXT NOT NULL,
         rights TEXT NOT NULL,
         primary_key TEXT NOT NULL,
         secondary_key TEXT NOT NULL,
         created_at INTEGER NOT NULL,
-        PRIMARY KEY (kind, host_name, name)
+        PRIMARY KEY (kind, resource, name)
     ) WITHOUT ROWID
     """,
+    # Written to and emptied to find out whether a full disk has space again.
+    "CREATE TABLE storage_probe (id INTEGER PRIMARY KEY CHECK (id = 1), filler BLOB NOT NULL)",
 )
 
 

@@ -1,0 +1,1 @@
+"""Who may use the cloud's own interfaces: owner, admin tokens, shared access policies."""

@@ -1,0 +1,121 @@
+"""What can be wrong with tokens and policies."""
+
+from __future__ import annotations
+
+
+class AccountError(Exception):
+    """Root of the accounts' errors.
+
+    `status` is the HTTP status that says the same; `field` the input at fault, if one is.
+    """
+
+    status = 400
+
+    def __init__(self, code: str, message: str, remedy: str, *, field: str | None = None) -> None:
+        """Keep the stable `code`, what is wrong and what to do."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        self.field = field
+
+
+class TokenMissing(AccountError):
+    """A call came without a bearer token."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        """Make the error."""
+        super().__init__(
+            "token-missing",
+            "the call has no bearer token",
+            "send 'Authorization: Bearer TOKEN' with the token of the state folder's file "
+            "cloud/owner-token, or one made with 'mooring cloud token'",
+        )
+
+
+class TokenRefused(AccountError):
+    """A bearer token is unknown, mistyped or revoked."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        """Make the error."""
+        super().__init__(
+            "token-refused",
+            "the bearer token is unknown or revoked",
+            "use the token of the state folder's file cloud/owner-token, or make a new one with "
+            "'mooring cloud token'",
+        )
+
+
+class OwnerOnly(AccountError):
+    """An admin token asked for what only the state folder's owner gets."""
+
+    status = 403
+
+    def __init__(self, what: str) -> None:
+        """Name `what` was asked for."""
+        super().__init__(
+            "owner-only",
+            f"only the owner token opens {what}",
+            "use the token of the state folder's file cloud/owner-token",
+        )
+
+
+class TokenNameMalformed(AccountError):
+    """A token's name is empty, too long or not printable."""
+
+    def __init__(self, name: str, max_chars: int) -> None:
+        """Name the faulty `name`."""
+        super().__init__(
+            "token-name-malformed",
+            f"name: {name[:80]!r} is not 1 to {max_chars} printable characters",
+            "give the token a short name that says who uses it",
+            field="name",
+        )
+
+
+class TokenLimitReached(AccountError):
+    """There are as many tokens as may be."""
+
+    status = 409
+
+    def __init__(self, limit: int) -> None:
+        """Name the `limit`."""
+        super().__init__(
+            "token-limit-reached",
+            f"there are {limit} tokens already",
+            "revoke those that nobody uses",
+        )
+
+
+class TokenNotFound(AccountError):
+    """No token has this id."""
+
+    status = 404
+
+    def __init__(self, token_id: str) -> None:
+        """Name the `token_id`."""
+        super().__init__(
+            "token-not-found",
+            f"token_id: no token {token_id[:80]!r}",
+            "list the tokens for their ids",
+            field="token_id",
+        )
+
+
+class PolicyNotFound(AccountError):
+    """A resource has no shared access policy of this name."""
+
+    status = 404
+
+    def __init__(self, resource: str, name: str) -> None:
+        """Name the `resource` and the policy's `name`."""
+        super().__init__(
+            "policy-not-found",
+            f"policy: {resource} has no shared access policy {name[:80]!r}",
+            "list the policies for their names",
+            field="policy",
+        )

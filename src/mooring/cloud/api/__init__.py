@@ -1,0 +1,1 @@
+"""The admin API ``/admin/v1``: bearer tokens, one error shape, the services behind it."""

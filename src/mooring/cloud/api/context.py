@@ -1,0 +1,77 @@
+"""What the routes reach: services, the caller, the parameters that lists share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query, Request
+
+from mooring.cloud.accounts.errors import OwnerOnly
+from mooring.cloud.accounts.model import Principal
+from mooring.cloud.accounts.service import AccountService
+from mooring.cloud.attempts.service import AttemptService
+from mooring.cloud.dps.service import DpsService
+from mooring.cloud.hub.model import Hub
+from mooring.cloud.hub.service import HubService
+from mooring.cloud.paging import MAX_PAGE_ITEMS
+
+
+@dataclass(frozen=True, slots=True)
+class AdminServices:
+    """Everything behind the admin API.
+
+    `information` returns what `cloud info` shows, with keys when asked for; `create_hub` makes a
+    hub (name, host name, partitions) with its policies and link; `closing` ends streams.
+    """
+
+    dps: DpsService
+    hub: HubService
+    attempts: AttemptService
+    accounts: AccountService
+    information: Callable[[bool], Awaitable[dict[str, Any]]]
+    create_hub: Callable[[str, str, int], Awaitable[Hub]]
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def services_of(request: Request) -> AdminServices:
+    """Return the services behind the application that serves `request`."""
+    services: AdminServices = request.app.state.services
+    return services
+
+
+# Not a plain function: FastAPI would run it on a thread, and look-ups belong to the loop's.
+async def authenticated(
+    request: Request, authorization: Annotated[str | None, Header()] = None
+) -> Principal:
+    """Return who calls, by the bearer token."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return services_of(request).accounts.authenticate(
+        token.strip() if scheme.lower() == "bearer" else None
+    )
+
+
+def owner_only(what: str) -> Callable[[Principal], Awaitable[Principal]]:
+    """Return a dependency that lets only the owner token through to `what`."""
+
+    async def check(principal: Annotated[Principal, Depends(authenticated)]) -> Principal:
+        if not principal.is_owner:
+            raise OwnerOnly(what)
+        return principal
+
+    return check
+
+
+Services = Annotated[AdminServices, Depends(services_of)]
+Caller = Annotated[Principal, Depends(authenticated)]
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="An etag, or * for any version.")
+]
+Limit = Annotated[
+    int | None, Query(ge=1, le=MAX_PAGE_ITEMS, description="Items in the answer, at most.")
+]
+Continuation = Annotated[
+    str | None, Query(max_length=1024, description="From the answer before, for the next page.")
+]

@@ -1,0 +1,131 @@
+"""What the cloud keeps of a device's tries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from mooring.runtime.attempts import MAX_WIRE_IDS, Attempt
+
+MAX_RECORDS = 10_000
+"""Records kept in all (design section 1.2): some 20 MB at worst."""
+
+MAX_RECORDS_PER_ADDRESS = 100
+"""Records kept per source address, so that one stranger cannot push the others out."""
+
+MAX_CONTEXT_CHARS = 256
+"""Longest context value kept: a registration id has 128, a cause some more."""
+
+KIND_REGISTRATION = "registration"
+"""A DPS connection, from TLS to the result of the registration."""
+
+KIND_HUB_CONNECTION = "hub-connection"
+"""A hub connection, from TLS to CONNACK."""
+
+KIND_HUB_SESSION = "hub-session"
+"""What ended an accepted hub connection, unless the device did: silence, a breach, take-over."""
+
+KIND_UNKNOWN = "unknown"
+"""A connection that ended before it said what it wanted: failed handshake, malformed CONNECT."""
+
+Result: TypeAlias = Literal["succeeded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt, or several identical ones counted.
+
+    `latest` is the newest of them, whole; its wire ids are those of all, newest last, bounded.
+    """
+
+    identity: bytes
+    latest: Attempt
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+    @property
+    def source_address(self) -> str:
+        """Return whence the attempt came, an IP address."""
+        return self.latest.context.get("source_address", "")
+
+    def joined(self, newer: AttemptRecord) -> AttemptRecord:
+        """Return this record with the identical, `newer` one counted in."""
+        return AttemptRecord(
+            identity=self.identity,
+            latest=replace(
+                newer.latest, wire_ids=_joined_ids(self.latest.wire_ids, newer.latest.wire_ids)
+            ),
+            count=self.count + newer.count,
+            first_at=self.first_at,
+            last_at=newer.last_at,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values: the newest attempt and how many there were."""
+        return {
+            **self.latest.to_json(),
+            "count": self.count,
+            "first_at": self.first_at.isoformat(),
+            "last_at": self.last_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFilter:
+    """Which records to list; None means any. Ids and thumbprints compare case-insensitively."""
+
+    registration_id: str | None = None
+    device_id: str | None = None
+    thumbprint: str | None = None
+    kind: str | None = None
+    result: Result | None = None
+    source_address: str | None = None
+    wire_id: str | None = None
+
+
+def record_of(attempt: Attempt) -> AttemptRecord:
+    """Return the record of one finished attempt."""
+    context = {
+        key: value[:MAX_CONTEXT_CHARS] for key, value in attempt.context.items() if value != ""
+    }
+    attempt = replace(attempt, context=context)
+    return AttemptRecord(
+        identity=identity_of(attempt),
+        latest=attempt,
+        count=1,
+        first_at=attempt.started_at,
+        last_at=attempt.finished_at or attempt.started_at,
+    )
+
+
+def identity_of(attempt: Attempt) -> bytes:
+    """Return what two attempts share when they are the same try repeated, as a digest.
+
+    Who (registration or device id, hub, thumbprint, source address), what, and how it ended
+    (failing stage and code, or success).
+    """
+    context = attempt.context
+    failure = attempt.failure
+    parts = (
+        attempt.kind,
+        context.get("registration_id", "").lower(),
+        context.get("device_id", ""),
+        context.get("hub", "").lower(),
+        context.get("thumbprint", ""),
+        context.get("source_address", ""),
+        "succeeded" if failure is None else f"{failure.stage}/{failure.code}",
+    )
+    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
+
+
+def _joined_ids(
+    older: Mapping[str, tuple[str, ...]], newer: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    return {
+        kind: tuple(dict.fromkeys((*older.get(kind, ()), *newer.get(kind, ()))))[-MAX_WIRE_IDS:]
+        for kind in {**older, **newer}
+    }

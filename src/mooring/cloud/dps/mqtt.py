@@ -1,0 +1,491 @@
+"""DPS over MQTT: CONNECT, the one subscription, register and poll.
+
+The wire rules are those of Microsoft's DPS as its device SDKs impose them: nothing is refused at
+CONNECT but what cannot be read; PUBACK goes out before the answer; register is answered by
+``202 assigning`` always, and the first poll brings the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mooring.cloud.attempts.model import KIND_REGISTRATION
+from mooring.cloud.dps.errors import DpsError
+from mooring.cloud.dps.model import Operation, RegisterCommand
+from mooring.cloud.dps.service import DpsService
+from mooring.cloud.dps.wire import operation_body
+from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
+from mooring.cloud.frontdoor.link import DeviceLink, Ending
+from mooring.protocol.azure.dps_payloads import (
+    ErrorBody,
+    OperationStatus,
+    RegistrationStatus,
+    decode_register_body,
+    encode_error_body,
+    encode_operation,
+)
+from mooring.protocol.azure.dps_topics import (
+    RESPONSE_FILTER,
+    PollRequest,
+    RegisterRequest,
+    format_response_topic,
+    parse_request_topic,
+)
+from mooring.protocol.azure.errors import (
+    AzureError,
+    BodyTooLarge,
+    DpsErrorCode,
+    JsonMalformed,
+    TopicMalformed,
+)
+from mooring.protocol.azure.identifiers import fold_registration_id
+from mooring.protocol.azure.usernames import DpsUserName
+from mooring.protocol.mqtt.codes import ConnectReturnCode, SubAckCode
+from mooring.protocol.mqtt.keepalive import silence_limit_s
+from mooring.protocol.mqtt.packets import (
+    Connect,
+    Packet,
+    PingReq,
+    PubAck,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+)
+from mooring.runtime.attempts import AttemptRecorder
+from mooring.runtime.clock import SYSTEM_CLOCK, Clock
+from mooring.runtime.ids import new_tracking_id
+from mooring.runtime.logs import get_logger
+from mooring.storage.errors import StorageUnavailable
+
+OVERLOAD_RETRY_AFTER_S = 5
+"""What a device is told to wait after 429 and 5xx: the longest that the Java SDK takes."""
+
+_log = get_logger("cloud.dps.mqtt")
+
+
+class DpsMqtt:
+    """The provisioning service behind the front door."""
+
+    def __init__(
+        self,
+        service: DpsService,
+        *,
+        retry_after_s: int,
+        limits: DoorLimits = DEFAULT_LIMITS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """Answer for `service`; `retry_after_s` goes with every 202."""
+        self.service = service
+        self.retry_after_s = retry_after_s
+        self.limits = limits
+        self.clock = clock
+
+    def open(
+        self, link: DeviceLink, connect: Connect, user_name: DpsUserName
+    ) -> DpsSession | ConnectReturnCode:
+        """Accept what can be read; who may register is decided at the register request."""
+        recorder = link.recorder
+        recorder.kind = KIND_REGISTRATION
+        recorder.context["registration_id"] = user_name.registration_id
+        recorder.context["id_scope"] = user_name.id_scope
+        if user_name.client_version:
+            recorder.context["client"] = user_name.client_version
+        same = fold_registration_id(connect.client_id) == fold_registration_id(
+            user_name.registration_id
+        )
+        if not same:
+            recorder.fail(
+                "client-id-not-registration-id",
+                f"client id {connect.client_id!r} is not the registration id "
+                f"{user_name.registration_id!r} of the user name",
+                "use the registration id as MQTT client id",
+            )
+            return ConnectReturnCode.IDENTIFIER_REJECTED
+        if not link.presented and not connect.password:
+            recorder.fail(
+                "no-credentials",
+                "the client offered neither a certificate in TLS nor a password",
+                "give the device its certificate and key, e.g. ESF: Device Certificate and "
+                "Device Private Key",
+            )
+            return ConnectReturnCode.NOT_AUTHORIZED
+        recorder.passed(f"keep-alive {connect.keep_alive_s} s")
+        recorder.begin("subscribe")
+        # .NET takes "session present" for a protocol error, whatever CleanSession says.
+        link.write(link.machine.accept(session_present=False))
+        return DpsSession(self, link, connect, user_name)
+
+
+class DpsSession:
+    """One accepted DPS connection."""
+
+    __slots__ = (
+        "_context",
+        "_door",
+        "_draining",
+        "_ends_at",
+        "_idle_ends_at",
+        "_link",
+        "_qos",
+        "_recorder",
+        "_silence_s",
+        "_user_name",
+        "_working",
+    )
+
+    def __init__(
+        self, door: DpsMqtt, link: DeviceLink, connect: Connect, user_name: DpsUserName
+    ) -> None:
+        """Begin; CONNACK is written."""
+        self._door = door
+        self._link = link
+        self._user_name = user_name
+        now = door.clock.monotonic()
+        # Keep-alive 0 means none: .NET and C send it.
+        self._silence_s = silence_limit_s(connect.keep_alive_s)
+        self._ends_at = now + door.limits.dps_max_age_s
+        self._idle_ends_at: float | None = now + door.limits.dps_idle_s
+        self._qos: int | None = None
+        self._recorder: AttemptRecorder | None = link.recorder
+        self._context = dict(link.recorder.context)
+        self._working = False
+        self._draining = False
+
+    # -- DeviceSession -------------------------------------------------------------------------
+
+    def receive(self, packets: Sequence[Packet]) -> None:
+        """Take the packets of one read, in order."""
+        link = self._link
+        for position, packet in enumerate(packets):
+            if not link.is_open:  # a DISCONNECT came in the same read, or the link was ended
+                link.close()
+                return
+            if isinstance(packet, Publish):
+                if self._publish(packet, packets[position + 1 :]):
+                    return
+            elif isinstance(packet, Subscribe):
+                self._subscribe(packet)
+            elif isinstance(packet, Unsubscribe):
+                if RESPONSE_FILTER in packet.topic_filters:
+                    self._qos = None
+                link.write(link.machine.unsuback(packet.packet_id))
+            elif isinstance(packet, PingReq):
+                link.write(link.machine.pingresp())
+            elif not isinstance(packet, PubAck):
+                link.end(_qos_2_ending())
+
+    def deadline(self, last_seen: float) -> tuple[float, Ending]:
+        """Return when and why the connection must end if no more packets come."""
+        moment, ending = self._ends_at, _TOO_OLD
+        if self._idle_ends_at is not None and self._idle_ends_at < moment:
+            moment, ending = self._idle_ends_at, _IDLE
+        if self._silence_s is not None and last_seen + self._silence_s < moment:
+            moment, ending = last_seen + self._silence_s, _SILENT
+        return moment, ending
+
+    def broken(self, ending: Ending) -> None:
+        """Record why the connection is being ended."""
+        if self._recorder is None and ending in _QUIET:
+            return
+        recorder = self._recorder or self._new_recorder()
+        if recorder.snapshot().result == "running":
+            recorder.fail(ending.code, ending.cause, ending.remedy, stage=ending.stage)
+        self._finish(recorder)
+
+    def lost(self, *, orderly: bool) -> None:
+        """Record what the device left undone."""
+        recorder = self._recorder
+        if recorder is None or self._working:  # what works on it records it
+            return
+        if recorder.snapshot().result == "running":
+            stage = recorder.current_stage
+            cause = (
+                "the device went away without asking for the result"
+                if stage == "poll"
+                else "the device went away without registering"
+            )
+            recorder.fail(
+                "gone-before-result" if stage == "poll" else "gone-before-register",
+                cause,
+                "see the device's own log; if it gave up after a timeout, its network is slow or "
+                "it could not read an answer",
+            )
+        self._finish(recorder)
+
+    def drain(self) -> None:
+        """Close now; a registration that runs is finished first, by the link's task."""
+        self._draining = True
+        if not self._working:
+            self._link.end(_SHUTTING_DOWN)
+
+    # -- packets -------------------------------------------------------------------------------
+
+    def _subscribe(self, packet: Subscribe) -> None:
+        codes = []
+        for topic_filter, qos in packet.subscriptions:
+            if topic_filter == RESPONSE_FILTER:
+                self._qos = min(qos, 1)
+                codes.append(SubAckCode(self._qos))
+                self._idle_ends_at = None
+                if self._recorder is not None and self._recorder.current_stage == "subscribe":
+                    self._recorder.passed()
+            else:
+                codes.append(SubAckCode.FAILURE)
+        self._link.write(self._link.machine.suback(packet.packet_id, codes))
+
+    def _publish(self, packet: Publish, rest: Sequence[Packet]) -> bool:
+        """Act on a PUBLISH; say whether the packets after it must wait."""
+        link = self._link
+        if packet.qos == 2:
+            link.end(_qos_2_ending())
+            return True
+        try:
+            if "+" in packet.topic or "#" in packet.topic:
+                raise TopicMalformed(
+                    "the topic holds '+' or '#', which no topic may",  # [MQTT-3.3.2-2]
+                    remedy="percent-encode them",
+                    field="topic",
+                )
+            request = parse_request_topic(packet.topic)
+        except TopicMalformed as error:
+            link.end(Ending("publish", error.code, error.message, error.remedy))
+            return True
+        if self._qos is None:
+            link.end(_NOT_SUBSCRIBED)
+            return True
+        self._idle_ends_at = None
+        link.run(self._work(packet, request), rest)
+        return True
+
+    async def _work(self, packet: Publish, request: RegisterRequest | PollRequest) -> None:
+        self._working = True
+        try:
+            if isinstance(request, RegisterRequest):
+                await self._register(packet, request)
+            else:
+                await self._poll(packet, request)
+        finally:
+            self._working = False
+        if self._draining:
+            self._link.end(_SHUTTING_DOWN)
+        elif not self._link.is_open:
+            self.lost(orderly=False)
+
+    async def _register(self, packet: Publish, request: RegisterRequest) -> None:
+        recorder = self._recorder
+        if recorder is None or recorder.current_stage == "poll":
+            if recorder is not None:  # a second register before the first was collected
+                recorder.finish()
+                self._finish(recorder)
+            recorder = self._recorder = self._new_recorder()
+        recorder.saw("$rid", request.rid)
+        recorder.begin("register")
+        try:
+            body = decode_register_body(packet.payload)
+            self._check_body(body.registration_id, body.csr)
+            operation = await self._door.service.register(
+                RegisterCommand(
+                    id_scope=self._user_name.id_scope,
+                    registration_id=self._user_name.registration_id,
+                    presented=self._link.presented,
+                    payload=body.payload,
+                    api_version=self._user_name.api_version,
+                    source_address=self._link.source_address,
+                    recorder=recorder,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - every failure has its answer
+            self._answer_error(packet, request.rid, error, recorder)
+            return
+        recorder.saw("operationId", operation.operation_id)
+        if recorder.snapshot().failure is None:
+            recorder.begin("poll")
+        else:
+            self._finish(recorder)
+        body_out = encode_operation(
+            OperationStatus(operation.operation_id, RegistrationStatus.ASSIGNING)
+        )
+        self._answer(packet, 202, request.rid, body_out, retry_after=self._door.retry_after_s)
+
+    async def _poll(self, packet: Publish, request: PollRequest) -> None:
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.saw("$rid", request.rid)
+            recorder.saw("operationId", request.operation_id)
+            if recorder.current_stage != "poll":
+                recorder.begin("poll")
+        try:
+            operation = await self._door.service.get_operation(
+                request.operation_id, self._user_name.registration_id
+            )
+        except Exception as error:  # noqa: BLE001 - every failure has its answer
+            self._answer_error(packet, request.rid, error, recorder or self._new_recorder())
+            return
+        terminal = operation.registration.status.is_terminal
+        self._answer(
+            packet,
+            200 if terminal else 202,
+            request.rid,
+            operation_body(operation),
+            retry_after=None if terminal else self._door.retry_after_s,
+        )
+        if terminal and recorder is not None:
+            _note_outcome(recorder, operation)
+            recorder.finish()
+            self._finish(recorder)
+
+    def _check_body(self, registration_id: str | None, csr: str | None) -> None:
+        own = self._user_name.registration_id
+        if registration_id is not None and (
+            fold_registration_id(registration_id) != fold_registration_id(own)
+        ):
+            raise _Refused(
+                DpsErrorCode.REGISTRATION_ID_MISMATCH,
+                "registration-id-mismatch",
+                f"registrationId {registration_id[:128]!r} of the body is not {own!r} of the "
+                "connection",
+                "send the registration id of the user name, or none",
+            )
+        if csr is not None:
+            raise _Refused(
+                DpsErrorCode.ARGUMENT_INVALID,
+                "csr-not-served",
+                "csr: this service does not issue device certificates",
+                "register without a certificate signing request",
+            )
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _answer(
+        self, packet: Publish, status: int, rid: str, body: bytes, *, retry_after: int | None = None
+    ) -> None:
+        link = self._link
+        if not link.is_open:
+            return
+        # .NET knows one order only: PUBACK, then the answer.
+        if packet.packet_id is not None:
+            link.write(link.machine.pubacks((packet.packet_id,)))
+        topic = format_response_topic(status, rid, retry_after)
+        # A client that acknowledges nothing gets its answers all the same, at QoS 0.
+        qos = self._qos if self._qos and link.machine.window_free else 0
+        data, _ = link.machine.publish(topic, body, qos)
+        link.write(data)
+
+    def _answer_error(
+        self, packet: Publish, rid: str, error: Exception, recorder: AttemptRecorder
+    ) -> None:
+        code, message = _wire_error(error)
+        tracking_id = new_tracking_id()
+        recorder.saw("trackingId", tracking_id)
+        if recorder.snapshot().failure is None:
+            recorder.fail(*_failure_of(error))
+        if code // 1000 >= 500:
+            _log.error("request failed", tracking_id=tracking_id, exc_info=error)
+        self._answer(
+            packet,
+            code // 1000,
+            rid,
+            encode_error_body(
+                ErrorBody(code, message, tracking_id, timestamp_utc=self._door.clock.now())
+            ),
+            retry_after=OVERLOAD_RETRY_AFTER_S if code // 1000 in {429, 500, 503} else None,
+        )
+        self._finish(recorder)
+
+    def _finish(self, recorder: AttemptRecorder) -> None:
+        if recorder is self._recorder:
+            self._recorder = None
+        self._link.record(recorder.snapshot())
+
+    def _new_recorder(self) -> AttemptRecorder:
+        """Return the recorder of one more attempt on this connection."""
+        return AttemptRecorder(KIND_REGISTRATION, clock=self._door.clock, **self._context)
+
+
+class _Refused(Exception):
+    def __init__(self, error_code: DpsErrorCode, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+
+def _wire_error(error: Exception) -> tuple[int, str]:
+    """Return errorCode and message for the device; causes of 5xx stay here."""
+    if isinstance(error, _Refused):
+        return int(error.error_code), error.message
+    if isinstance(error, DpsError):
+        return error.error_code, error.wire_message
+    if isinstance(error, BodyTooLarge):
+        # 400 and not 413: what Azure's documents say of a body above 96 KB.
+        return int(DpsErrorCode.ARGUMENT_INVALID), error.message
+    if isinstance(error, JsonMalformed):
+        return int(DpsErrorCode.JSON_MALFORMED), error.message
+    if isinstance(error, AzureError):
+        return int(DpsErrorCode.ARGUMENT_INVALID), error.message
+    if isinstance(error, StorageUnavailable):
+        return int(DpsErrorCode.SERVICE_UNAVAILABLE), DpsErrorCode.SERVICE_UNAVAILABLE.text
+    return int(DpsErrorCode.INTERNAL_ERROR), DpsErrorCode.INTERNAL_ERROR.text
+
+
+def _failure_of(error: Exception) -> tuple[str, str, str]:
+    """Return code, cause and remedy for the attempt record."""
+    if isinstance(error, _Refused | DpsError | AzureError | StorageUnavailable):
+        return error.code, error.message, error.remedy
+    return (
+        "internal-error",
+        f"the server failed: {type(error).__name__}",
+        "try again; the server's log has the cause under the tracking id",
+    )
+
+
+def _note_outcome(recorder: AttemptRecorder, operation: Operation) -> None:
+    registration = operation.registration
+    for name, value in (
+        ("hub", registration.assigned_hub),
+        ("device_id", registration.device_id),
+        ("enrollment_group_id", registration.enrollment_group_id),
+    ):
+        if value:
+            recorder.context.setdefault(name, value)
+
+
+def _qos_2_ending() -> Ending:
+    return Ending(
+        "publish",
+        "qos-2",
+        "the client used QoS 2, which Azure does not serve",
+        "publish with QoS 0 or 1",
+    )
+
+
+_NOT_SUBSCRIBED = Ending(
+    "subscribe",
+    "not-subscribed",
+    f"the client sent a request without subscribing to {RESPONSE_FILTER}",
+    f"subscribe to {RESPONSE_FILTER} first: without it no answer can be delivered",
+)
+_TOO_OLD = Ending(
+    "poll",
+    "connection-too-old",
+    "the connection is older than a registration may take",
+    "disconnect after the result, and connect anew to register again",
+)
+_IDLE = Ending(
+    "subscribe",
+    "neither-subscribed-nor-registered",
+    "the client connected but neither subscribed nor registered",
+    f"subscribe to {RESPONSE_FILTER} and register after CONNACK",
+)
+_SILENT = Ending(
+    "session",
+    "keep-alive-timeout",
+    "nothing came for one and a half times the keep-alive",
+    "see whether the device lost its network, or sends PINGREQ too late",
+)
+_SHUTTING_DOWN = Ending(
+    "session", "shutting-down", "the server is shutting down", "connect again in a moment"
+)
+_QUIET = (_TOO_OLD, _SILENT, _SHUTTING_DOWN)
+"""Endings of a connection that has its result and only forgot to leave."""

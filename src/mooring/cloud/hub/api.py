@@ -1,0 +1,200 @@
+"""Routes of the hubs: hubs, device identities, telemetry."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from mooring.cloud.api.context import AdminServices, Continuation, IfMatch, Limit, Services
+from mooring.cloud.hub.documents import (
+    DeviceBody,
+    HubBody,
+    device_to_json,
+    event_to_json,
+    hub_to_json,
+    partition_to_json,
+)
+from mooring.cloud.hub.model import Hub, Start
+from mooring.protocol.azure.timestamps import parse_timestamp
+
+HEARTBEAT_S = 15.0
+"""An empty line goes out this often while there is nothing to tell, so that a reader that is
+gone is noticed."""
+
+router = APIRouter(prefix="/hubs", tags=["hub"])
+
+_Device = Annotated[str | None, Query(alias="deviceId", max_length=128)]
+_StartAt = Annotated[
+    str | None, Query(max_length=64, description="earliest, latest, or a time as ISO 8601.")
+]
+
+
+@router.get("")
+async def list_hubs(services: Services) -> dict[str, Any]:
+    """List the hubs, in the order of their creation."""
+    return {"value": [hub_to_json(hub) for hub in services.hub.hubs.list()]}
+
+
+@router.post("", status_code=201)
+async def create_hub(body: HubBody, services: Services) -> dict[str, Any]:
+    """Create a hub; DPS assigns devices to it, and the server certificate names it, at once."""
+    return hub_to_json(await services.create_hub(body.name, body.host_name, body.partition_count))
+
+
+@router.get("/{hub_name}")
+async def get_hub(hub_name: str, services: Services) -> dict[str, Any]:
+    """Show a hub."""
+    return hub_to_json(services.hub.hubs.get(hub_name))
+
+
+@router.get("/{hub_name}/devices")
+async def list_devices(
+    hub_name: str, services: Services, limit: Limit = None, continuation: Continuation = None
+) -> dict[str, Any]:
+    """List device identities, by device id."""
+    page = await services.hub.devices.list(
+        services.hub.hubs.get(hub_name), limit=limit, continuation=continuation
+    )
+    return {
+        "value": [device_to_json(device) for device in page.items],
+        "continuation": page.continuation,
+    }
+
+
+@router.put("/{hub_name}/devices/{device_id}")
+async def put_device(
+    hub_name: str,
+    device_id: str,
+    body: DeviceBody,
+    services: Services,
+    response: Response,
+    if_match: IfMatch = None,
+) -> dict[str, Any]:
+    """Create a device identity, or with If-Match replace one."""
+    device = await services.hub.devices.put(
+        services.hub.hubs.get(hub_name), body.to_draft(device_id), if_match=if_match
+    )
+    response.headers["etag"] = f'"{device.etag}"'
+    return device_to_json(device)
+
+
+@router.get("/{hub_name}/devices/{device_id}")
+async def get_device(
+    hub_name: str, device_id: str, services: Services, response: Response
+) -> dict[str, Any]:
+    """Show a device identity."""
+    device = await services.hub.devices.get(services.hub.hubs.get(hub_name), device_id)
+    response.headers["etag"] = f'"{device.etag}"'
+    return device_to_json(device)
+
+
+@router.delete("/{hub_name}/devices/{device_id}", status_code=204)
+async def delete_device(
+    hub_name: str, device_id: str, services: Services, if_match: IfMatch = None
+) -> Response:
+    """Delete a device identity; a live connection of it is closed."""
+    await services.hub.devices.delete(services.hub.hubs.get(hub_name), device_id, if_match=if_match)
+    return Response(status_code=204)
+
+
+@router.get("/{hub_name}/partitions")
+async def list_partitions(hub_name: str, services: Services) -> dict[str, Any]:
+    """Show the state of each partition of the telemetry log."""
+    partitions = await services.hub.telemetry.partitions(services.hub.hubs.get(hub_name))
+    return {"value": [partition_to_json(partition) for partition in partitions]}
+
+
+@router.get("/{hub_name}/telemetry")
+async def read_telemetry(
+    hub_name: str,
+    services: Services,
+    start: _StartAt = None,
+    device_id: _Device = None,
+    limit: Limit = None,
+) -> dict[str, Any]:
+    """Read telemetry of all partitions by enqueued time, from `start` (the earliest) on."""
+    events = await services.hub.telemetry.read_all(
+        services.hub.hubs.get(hub_name),
+        start=_start(start, Start.EARLIEST),
+        device_id=device_id,
+        limit=limit or 100,
+    )
+    return {"value": [event_to_json(event) for event in events]}
+
+
+@router.get("/{hub_name}/partitions/{partition}/telemetry")
+async def read_partition(
+    hub_name: str,
+    partition: int,
+    services: Services,
+    from_sequence_number: Annotated[int, Query(alias="fromSequenceNumber", ge=0)] = 0,
+    device_id: _Device = None,
+    limit: Limit = None,
+) -> dict[str, Any]:
+    """Read one partition page by page; `nextSequenceNumber` is where the next page starts."""
+    page = await services.hub.telemetry.read(
+        services.hub.hubs.get(hub_name),
+        partition,
+        from_sequence_number=from_sequence_number,
+        device_id=device_id,
+        limit=limit or 100,
+    )
+    return {
+        "value": [event_to_json(event) for event in page.events],
+        "nextSequenceNumber": page.next_sequence_number,
+    }
+
+
+@router.get("/{hub_name}/telemetry/follow")
+async def follow_telemetry(
+    hub_name: str, services: Services, start: _StartAt = None, device_id: _Device = None
+) -> StreamingResponse:
+    """Stream telemetry as it is stored: one JSON object per line, empty lines as heartbeat."""
+    hub = services.hub.hubs.get(hub_name)
+    begin = _start(start, Start.LATEST)
+    return StreamingResponse(
+        _lines(services, hub, begin, device_id), media_type="application/x-ndjson"
+    )
+
+
+async def _lines(
+    services: AdminServices, hub: Hub, start: Start | datetime, device_id: str | None
+) -> AsyncIterator[bytes]:
+    events = services.hub.telemetry.follow(hub, start=start, device_id=device_id)
+    closing = asyncio.create_task(services.closing.wait())
+    following: asyncio.Task[Any] | None = None
+    yield b"\n"  # the headers are out, and the reader knows that it listens
+    try:
+        while not closing.done():
+            if following is None:
+                following = asyncio.create_task(anext(events))  # type: ignore[arg-type]  # a coroutine in practice
+            await asyncio.wait(
+                {following, closing}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if following.done():
+                event = following.result()
+                following = None
+                yield json.dumps(event_to_json(event), ensure_ascii=False).encode() + b"\n"
+            elif not closing.done():
+                yield b"\n"
+    finally:
+        for task in (following, closing):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(
+            *(task for task in (following, closing) if task), return_exceptions=True
+        )
+
+
+def _start(text: str | None, default: Start) -> Start | datetime:
+    if text is None:
+        return default
+    if text in (Start.EARLIEST, Start.LATEST):
+        return Start(text)
+    return parse_timestamp(text, field="start")

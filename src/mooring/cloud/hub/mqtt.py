@@ -1,0 +1,266 @@
+"""IoT Hub over MQTT: who may connect, take-over, subscriptions, telemetry.
+
+Telemetry is acknowledged after its commit only, in the order in which it came; what cannot be
+served ends the connection, since MQTT 3.1.1 has no other way to say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mooring.cloud.attempts.model import KIND_HUB_CONNECTION
+from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
+from mooring.cloud.frontdoor.link import DeviceLink
+from mooring.cloud.hub.errors import ConnectRefused
+from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect
+from mooring.cloud.hub.mqtt_session import (
+    CREDENTIALS_CHANGED,
+    HubSession,
+    SessionKey,
+    will_message,
+)
+from mooring.cloud.hub.service import HubService
+from mooring.protocol.azure.errors import AzureError, IdentifierMalformed
+from mooring.protocol.azure.identifiers import check_device_id
+from mooring.protocol.azure.usernames import HubUserName
+from mooring.protocol.mqtt.codes import ConnectReturnCode
+from mooring.protocol.mqtt.packets import Connect
+from mooring.runtime.clock import SYSTEM_CLOCK, Clock
+from mooring.storage.errors import StorageUnavailable
+from mooring.storage.state import StorageCondition, StorageState
+
+MAX_STORED_SESSIONS = 1_000_000
+"""Devices whose subscriptions are kept while they are away; as many as Azure allows devices."""
+
+MAX_AUTHENTICATIONS = 3
+"""How often a CONNECT is judged anew because the identity changed meanwhile."""
+
+
+class HubMqtt:
+    """All hubs behind the front door: one live connection per device.
+
+    Subscriptions of clean-session-0 clients are kept in memory, for the life of the process.
+    """
+
+    def __init__(
+        self,
+        service: HubService,
+        *,
+        storage_state: Callable[[], StorageState],
+        limits: DoorLimits = DEFAULT_LIMITS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """Serve `service`'s hubs; `storage_state` says whether telemetry could be kept now."""
+        self.service = service
+        self.limits = limits
+        self.clock = clock
+        self._storage_state = storage_state
+        self._live: dict[SessionKey, HubSession] = {}
+        self._opening: set[_Opening] = set()
+        self._stored: dict[SessionKey, tuple[str, dict[str, int]]] = {}
+        self._modules: dict[tuple[int, str], set[SessionKey]] = {}
+        service.devices.on_change(self._identity_changed)
+
+    async def open(
+        self, link: DeviceLink, connect: Connect, user_name: HubUserName
+    ) -> HubSession | ConnectReturnCode:
+        """Authenticate and accept a CONNECT, or say how it is refused."""
+        recorder = link.recorder
+        recorder.kind = KIND_HUB_CONNECTION
+        recorder.context["hub"] = user_name.host
+        recorder.context["device_id"] = user_name.device_id
+        if user_name.module_id is not None:
+            recorder.context["module_id"] = user_name.module_id
+        if user_name.client_type:
+            recorder.context["client"] = user_name.client_type
+        refusal = self._check_connect(link, connect, user_name)
+        if refusal is not None:
+            return refusal
+        recorder.passed(f"keep-alive {connect.keep_alive_s} s")
+        try:
+            device = await self._authenticate(link, connect, user_name)
+        except ConnectRefused as error:
+            if recorder.snapshot().failure is None:
+                recorder.fail(error.code, error.message, error.remedy)
+            return ConnectReturnCode.NOT_AUTHORIZED
+        except StorageUnavailable as error:
+            if recorder.snapshot().failure is None:
+                recorder.fail(error.code, error.message, error.remedy)
+            return ConnectReturnCode.SERVER_UNAVAILABLE
+        if not link.is_open:
+            recorder.fail(
+                "gone-before-connack",
+                "the client closed the connection before it was answered",
+                "see whether its connect timeout is too short",
+            )
+            link.record(recorder.snapshot())
+            return ConnectReturnCode.SERVER_UNAVAILABLE
+        return self._accept(link, connect, user_name, device)
+
+    def close(self, session: HubSession, *, taken_over: bool) -> None:
+        """Note that `session` is over."""
+        if taken_over or self._live.get(session.key) is not session:
+            return
+        del self._live[session.key]
+        if session.key[2] is not None:
+            modules = self._modules[session.key[:2]]
+            modules.discard(session.key)
+            if not modules:
+                del self._modules[session.key[:2]]
+        else:
+            self.service.disconnected(session.hub, session.device_id)
+
+    def keep(self, key: SessionKey, generation_id: str, subscriptions: dict[str, int]) -> None:
+        """Keep the subscriptions of a device for its next connection.
+
+        A session without a subscription is not kept: the client could miss nothing of it.
+        """
+        if key not in self._stored and len(self._stored) >= MAX_STORED_SESSIONS:
+            del self._stored[next(iter(self._stored))]
+        self._stored[key] = (generation_id, subscriptions)
+
+    @property
+    def connections(self) -> int:
+        """Return how many devices are connected now."""
+        return len(self._live)
+
+    # -- CONNECT -------------------------------------------------------------------------------
+
+    def _check_connect(
+        self, link: DeviceLink, connect: Connect, user_name: HubUserName
+    ) -> ConnectReturnCode | None:
+        recorder = link.recorder
+        try:
+            check_device_id(user_name.device_id)
+            if user_name.module_id is not None:
+                check_device_id(user_name.module_id, field="moduleId")
+        except IdentifierMalformed as error:
+            recorder.fail(error.code, error.message, error.remedy)
+            return ConnectReturnCode.IDENTIFIER_REJECTED
+        if connect.client_id != user_name.client_id:
+            recorder.fail(
+                "client-id-not-device-id",
+                f"client id {connect.client_id!r} is not {user_name.client_id!r} of the user name",
+                "use the device id as MQTT client id, in the same case",
+            )
+            return ConnectReturnCode.IDENTIFIER_REJECTED
+        state = self._storage_state()
+        if state.condition is not StorageCondition.OK:
+            recorder.fail(f"storage-{state.condition}", state.reason, state.remedy)
+            return ConnectReturnCode.SERVER_UNAVAILABLE
+        return None
+
+    async def _authenticate(
+        self, link: DeviceLink, connect: Connect, user_name: HubUserName
+    ) -> AuthenticatedDevice:
+        password = connect.password
+        command = HubConnect(
+            host_name=user_name.host,
+            device_id=user_name.device_id,
+            module_id=user_name.module_id,
+            presented=link.presented,
+            password=None if password is None else password.decode("utf-8", "replace"),
+            source_address=link.source_address,
+            recorder=link.recorder,
+        )
+        for _ in range(MAX_AUTHENTICATIONS):
+            opening = _Opening(user_name.host.lower(), user_name.device_id)
+            self._opening.add(opening)
+            try:
+                device = await self.service.authenticate(command)
+            finally:
+                self._opening.discard(opening)
+            # An identity that was disabled or re-pinned between its look-up and now has told
+            # `_identity_changed`, which found no live connection to close yet.
+            if not opening.stale:
+                return device
+        raise StorageUnavailable(
+            "the device's identity changes all the time", "connect again in a moment"
+        )
+
+    def _accept(
+        self,
+        link: DeviceLink,
+        connect: Connect,
+        user_name: HubUserName,
+        device: AuthenticatedDevice,
+    ) -> HubSession | ConnectReturnCode:
+        recorder = link.recorder
+        key = (device.hub.hub_id, device.identity.device_id, user_name.module_id)
+        source = self.service.telemetry.source(
+            device, module_id=user_name.module_id, model_id=user_name.model_id
+        )
+        will = None
+        if connect.will is not None:
+            try:
+                will = will_message(connect.will, user_name.device_id, user_name.module_id)
+            except AzureError as error:
+                recorder.fail(
+                    "will-topic",
+                    f"will: {error.message}",
+                    "use the device's telemetry topic for the will, or none",
+                )
+                return ConnectReturnCode.NOT_AUTHORIZED
+        kept = self._kept_subscriptions(key, device, connect.clean_session)
+        session = HubSession(
+            self,
+            link,
+            key=key,
+            hub=device.hub,
+            source=source,
+            subscriptions=kept,
+            generation_id=None if connect.clean_session else device.identity.generation_id,
+            keep_alive_s=connect.keep_alive_s,
+            will=will,
+        )
+        # Only now, when the newcomer has proved who it is: a stranger disturbs nobody.
+        older = self._live.get(key)
+        self._live[key] = session
+        if key[2] is not None:
+            self._modules.setdefault(key[:2], set()).add(key)
+        if older is not None:
+            older.take_over()
+        recorder.begin("connack")
+        link.write(link.machine.accept(session_present=kept is not None))
+        if key[2] is None:
+            self.service.connected(device.hub, session.device_id)
+        recorder.passed("taken over from an older connection" if older is not None else "")
+        recorder.finish()
+        link.record(recorder.snapshot())
+        link.forget_presented()
+        return session
+
+    def _kept_subscriptions(
+        self, key: SessionKey, device: AuthenticatedDevice, clean_session: bool
+    ) -> dict[str, int] | None:
+        """Return the subscriptions that an earlier connection left, None if there are none."""
+        stored = self._stored.get(key)
+        if stored is None:
+            return None
+        generation_id, subscriptions = stored
+        if clean_session or generation_id != device.identity.generation_id or not subscriptions:
+            del self._stored[key]
+            return None
+        return subscriptions
+
+    def _identity_changed(self, hub: Hub, device_id: str) -> None:
+        host_name = hub.host_name.lower()
+        for opening in self._opening:
+            if opening.device_id == device_id and opening.host_name == host_name:
+                opening.stale = True
+        keys = ((hub.hub_id, device_id, None), *self._modules.get((hub.hub_id, device_id), ()))
+        for key in keys:
+            session = self._live.get(key)
+            if session is not None:
+                session.link.end(CREDENTIALS_CHANGED)
+
+
+class _Opening:
+    """A CONNECT that is being judged."""
+
+    __slots__ = ("device_id", "host_name", "stale")
+
+    def __init__(self, host_name: str, device_id: str) -> None:
+        self.host_name = host_name
+        self.device_id = device_id
+        self.stale = False
