@@ -1,0 +1,1 @@
+"""REST of the gateway: everything that command line and console do."""

@@ -1,0 +1,1 @@
+"""Component PIDs, typed properties from one schema, server-side validation, apply."""

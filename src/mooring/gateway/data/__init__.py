@@ -1,0 +1,1 @@
+"""DataService: what is published, how much of it is under way, and what comes back."""

@@ -1,0 +1,5 @@
+"""Run by Alembic."""
+
+from mooring.storage import environment
+
+environment.run()

@@ -1,0 +1,1 @@
+"""Ways to a cloud: check, provision, connect; each stage reported as it happens."""
