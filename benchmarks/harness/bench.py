@@ -116,7 +116,8 @@ def main(*measures: Callable[[Bench], Section]) -> int:
     if arguments.runs < 1 or arguments.seconds <= 0:
         parser.error("--runs and --seconds must be above 0")
     effort = Effort(1, 1.0) if arguments.quick else Effort(arguments.runs, arguments.seconds)
-    console = Console()
+    # As wide as the tables are, also into a file: cut-off figures tell nothing.
+    console = Console(soft_wrap=True, width=max(100, Console().width))
     sections = []
     try:
         for measure in measures:

@@ -60,8 +60,9 @@ def spread(values: Sequence[float]) -> str:
 def print_section(section: Section, console: Console) -> None:
     """Print the table, its goals and its notes."""
     table = Table(title=section.title, title_justify="left", title_style="bold")
+    left = 1 + (section.columns[1] == "server")
     for number, column in enumerate(section.columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        table.add_column(column, no_wrap=True, justify="right" if number >= left else "left")
     for row in section.rows:
         table.add_row(*row)
     console.print()
