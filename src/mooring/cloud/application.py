@@ -372,6 +372,7 @@ class CloudApplication:
             ca_file=self.identity.ca_file,
             state_dir=self.settings.state_dir,
             hubs=self.hub.hubs.list(),
+            retry_after_s=self.settings.retry_after_s,
         )
 
     def _write_facts(self) -> None:

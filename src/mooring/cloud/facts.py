@@ -39,6 +39,7 @@ def cloud_facts(
     ca_file: Path,
     state_dir: Path,
     hubs: Sequence[Hub],
+    retry_after_s: int,
 ) -> dict[str, Any]:
     """Return the public facts of a cloud: nothing in them is secret."""
     return {
@@ -53,6 +54,7 @@ def cloud_facts(
         "ports": {"mqtt": mqtt_port, "admin": admin_port},
         "api_url": api_url,
         "ca_file": str(ca_file),
+        "retry_after_s": retry_after_s,
         "hubs": [{"name": hub.name, "host_name": hub.host_name} for hub in hubs],
     }
 

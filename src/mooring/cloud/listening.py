@@ -13,7 +13,7 @@ from mooring.cloud.errors import AddressUnavailable
 from mooring.transport.errors import ListenAddressUnavailable
 from mooring.transport.limits import ListenerLimits
 from mooring.transport.listener import TlsListener
-from mooring.transport.server_connection import ServerApplication
+from mooring.transport.server_application import ServerApplication
 from mooring.transport.server_tls import ServerTls
 
 ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from mooring.cloud.api.context import Continuation, IfMatch, Limit, Services
+from mooring.cloud.api.context import AdminServices, Continuation, IfMatch, Limit, Services
 from mooring.cloud.dps.documents import (
     CertificateUpload,
     EnrollmentBody,
@@ -19,7 +19,8 @@ from mooring.cloud.dps.documents import (
     linked_hub_to_json,
     registration_to_json,
 )
-from mooring.cloud.dps.model import LinkedHub
+from mooring.cloud.dps.errors import RegistrationNotFound
+from mooring.cloud.dps.model import IndividualEnrollment, LinkedHub
 
 router = APIRouter(prefix="/dps", tags=["dps"])
 
@@ -86,7 +87,7 @@ async def list_enrollments(
     """List individual enrollments, by registration id."""
     page = await services.dps.enrollments.list(limit=limit, continuation=continuation)
     return {
-        "value": [enrollment_to_json(item) for item in page.items],
+        "value": [await _enrollment(services, item) for item in page.items],
         "continuation": page.continuation,
     }
 
@@ -103,7 +104,7 @@ async def put_enrollment(
     enrollment = await services.dps.enrollments.put(
         body.to_draft(registration_id), if_match=if_match
     )
-    return _with_etag(response, enrollment_to_json(enrollment))
+    return _with_etag(response, await _enrollment(services, enrollment))
 
 
 @router.get("/enrollments/{registration_id}")
@@ -112,7 +113,7 @@ async def get_enrollment(
 ) -> dict[str, Any]:
     """Show an individual enrollment."""
     enrollment = await services.dps.enrollments.get(registration_id)
-    return _with_etag(response, enrollment_to_json(enrollment))
+    return _with_etag(response, await _enrollment(services, enrollment))
 
 
 @router.delete("/enrollments/{registration_id}", status_code=204)
@@ -219,6 +220,14 @@ async def unlink_hub(host_name: str, services: Services) -> Response:
     """Assign no more devices to a hub; those there stay."""
     await services.dps.linked_hubs.unlink(host_name)
     return Response(status_code=204)
+
+
+async def _enrollment(services: AdminServices, enrollment: IndividualEnrollment) -> dict[str, Any]:
+    try:
+        registration = await services.dps.registrations.get(enrollment.registration_id)
+    except RegistrationNotFound:
+        registration = None
+    return enrollment_to_json(enrollment, registration)
 
 
 def _with_etag(response: Response, document: dict[str, Any]) -> dict[str, Any]:

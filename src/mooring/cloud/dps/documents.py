@@ -273,12 +273,22 @@ def certificate_to_json(certificate: CaCertificate, *, with_code: bool = False) 
     return {"name": certificate.name, "etag": certificate.etag, "properties": properties}
 
 
-def enrollment_to_json(enrollment: IndividualEnrollment) -> dict[str, Any]:
-    """Return an individual enrollment as Azure's service API has it."""
+def enrollment_to_json(
+    enrollment: IndividualEnrollment, registration: Registration | None
+) -> dict[str, Any]:
+    """Return an individual enrollment as Azure's service API has it.
+
+    `registration` is the record of its device; None before the first, shown as ``unassigned``.
+    """
     attestation = enrollment.attestation
     document: dict[str, Any] = {"registrationId": enrollment.registration_id}
     if enrollment.device_id is not None:
         document["deviceId"] = enrollment.device_id
+    document["registrationState"] = (
+        {"registrationId": enrollment.registration_id, "status": "unassigned"}
+        if registration is None
+        else registration_to_json(registration)
+    )
     document["attestation"] = {
         "type": "x509",
         "x509": {

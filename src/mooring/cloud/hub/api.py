@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from mooring.cloud.api.context import AdminServices, Continuation, IfMatch, Limit, Services
+from mooring.cloud.accounts.model import ResourceKind
+from mooring.cloud.api.context import AdminServices, Caller, Continuation, IfMatch, Limit, Services
 from mooring.cloud.hub.documents import (
     DeviceBody,
     HubBody,
@@ -42,9 +43,18 @@ async def list_hubs(services: Services) -> dict[str, Any]:
 
 
 @router.post("", status_code=201)
-async def create_hub(body: HubBody, services: Services) -> dict[str, Any]:
-    """Create a hub; DPS assigns devices to it, and the server certificate names it, at once."""
-    return hub_to_json(await services.create_hub(body.name, body.host_name, body.partition_count))
+async def create_hub(body: HubBody, services: Services, caller: Caller) -> dict[str, Any]:
+    """Create a hub; DPS assigns devices to it, and the server certificate names it, at once.
+
+    The owner token also gets the connection string, which holds a key.
+    """
+    hub = await services.create_hub(body.name, body.host_name, body.partition_count)
+    document = hub_to_json(hub)
+    if caller.is_owner:
+        document["connectionString"] = await services.accounts.owner_connection_string(
+            ResourceKind.HUB, hub.host_name, hub.host_name
+        )
+    return document
 
 
 @router.get("/{hub_name}")
