@@ -17,7 +17,11 @@ from mooring.protocol.mqtt.headers import (
     decode_body,
     take_header,
 )
-from mooring.protocol.mqtt.limits import MAX_PACKET_BYTES, MAX_TOPIC_BYTES
+from mooring.protocol.mqtt.limits import (
+    MAX_PACKET_BYTES,
+    MAX_REMEMBERED_TOPIC_BYTES,
+    MAX_TOPIC_BYTES,
+)
 from mooring.protocol.mqtt.packets import Packet, Publish
 from mooring.protocol.mqtt.primitives import TopicRules, decode_topic_name
 
@@ -58,7 +62,7 @@ class Decoder:
 
         Args:
             max_packet_bytes: Largest packet, fixed header included, bytes. May be changed between
-                feeds; a packet already being received is measured by its header's time.
+                feeds; a packet that is being received was measured when its header came.
             max_topic_bytes: Largest topic name or filter, bytes.
             literal_wildcards: See `TopicRules`.
             stops_after: Packet types that end a feed; what follows waits, unread, for the next
@@ -135,6 +139,7 @@ class Decoder:
         position = 0
         end = len(buffer)
         while position < end:
+            first_byte = buffer[position]
             # The short forms of the remaining length, of packets up to 16 KiB, by hand.
             start = position + 2
             if start < end and (length := buffer[position + 1]) < 0x80:
@@ -143,19 +148,19 @@ class Decoder:
                 length += (high - 1) << 7
                 start += 1
             else:
+                check_first_byte(first_byte)
                 header = take_header(buffer, position)
                 if header is None:
-                    check_first_byte(buffer[position])
                     return self._keep(buffer, position, needed=0)
                 start, length = header
             stop = start + length
             if stop - position > max_packet_bytes:
+                check_first_byte(first_byte)
                 raise PacketTooLarge("packet", stop - position, max_packet_bytes)
             if stop > end:
-                check_first_byte(buffer[position])
-                check_length(buffer[position], length)
+                check_first_byte(first_byte)
+                check_length(first_byte, length)
                 return self._keep(buffer, position, needed=stop - position)
-            first_byte = buffer[position]
             flags = flags_of[first_byte]
             if flags is None:
                 append(decode_body(first_byte, buffer[start:stop], self._rules))
@@ -174,11 +179,13 @@ class Decoder:
             if qos:
                 after += 2
                 if after > stop:
+                    check_length(first_byte, length)
                     raise PacketMalformed("PUBLISH ends within its packet id", clause="§3.3.2.2")
                 packet_id = buffer[after - 2] << 8 | buffer[after - 1]
                 if not packet_id:
                     raise PacketMalformed("packet id is 0", clause="MQTT-2.3.1-1")
             elif after > stop:
+                check_length(first_byte, length)
                 raise PacketMalformed("PUBLISH ends within its topic", clause="§3.3.2.1")
             append(new(Publish, (topic, buffer[after:stop], qos, retain, dup, packet_id)))
             position = stop
@@ -187,7 +194,7 @@ class Decoder:
     def _take_topic(
         self, first_byte: int, buffer: bytes, start: int, stop: int
     ) -> tuple[str, bytes]:
-        """Return the topic at `start` and its field, length prefix included; remember both."""
+        """Return the topic at `start` and its field, length prefix included; remember the short."""
         if stop - start < _SHORTEST_PUBLISH_BODY:
             check_length(first_byte, stop - start)
         after = start + 2 + (buffer[start] << 8 | buffer[start + 1])
@@ -195,7 +202,8 @@ class Decoder:
             raise PacketMalformed("PUBLISH ends within its topic", clause="§3.3.2.1")
         topic_field = buffer[start:after]
         topic = decode_topic_name(topic_field[2:], self._rules)
-        self._topic, self._topic_field = topic, topic_field
+        if len(topic_field) <= MAX_REMEMBERED_TOPIC_BYTES:
+            self._topic, self._topic_field = topic, topic_field
         return topic, topic_field
 
     def _keep(self, buffer: bytes, position: int, *, needed: int) -> None:

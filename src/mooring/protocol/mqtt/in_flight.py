@@ -38,10 +38,6 @@ class InFlight(Generic[T]):
         self._last_id = 0
         self._waiting: dict[int, T] = {}
 
-    def __len__(self) -> int:
-        """Return how many wait."""
-        return len(self._waiting)
-
     def __contains__(self, packet_id: int) -> bool:
         """Return whether something waits under `packet_id`."""
         return packet_id in self._waiting

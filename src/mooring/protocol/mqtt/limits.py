@@ -23,6 +23,10 @@ MAX_TOPIC_BYTES = 65_535
 Not tightened by default: Azure carries up to 64 KiB of message properties in the topic.
 """
 
+MAX_REMEMBERED_TOPIC_BYTES = 512
+"""Largest topic that a decoder keeps to recognise it when it comes again: a telemetry topic with
+its usual properties, and little memory on an idle connection."""
+
 MAX_MESSAGE_BYTES = 256 * 1024
 """Largest payload of a message, bytes: what an IoT hub takes (Azure: IoT Hub quotas)."""
 

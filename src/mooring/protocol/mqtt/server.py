@@ -13,10 +13,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from sys import byteorder
 from typing import TypeAlias
 
 from mooring.protocol.mqtt.codes import ConnectReturnCode, PacketType
@@ -281,10 +280,7 @@ class ServerMachine:
         if min(ids) < 1 or max(ids) > MAX_PACKET_ID:
             raise PacketInvalid("packet_ids", "has one not 1 to 65535", clause="MQTT-2.3.1-1")
         # A PUBACK is a 32-bit word: 40 02 and the identifier.
-        words = array("I", [_PUBACK_WORD | packet_id for packet_id in ids])
-        if byteorder == "little":
-            words.byteswap()
-        return words.tobytes()
+        return struct.pack(f">{len(ids)}I", *[_PUBACK_WORD | packet_id for packet_id in ids])
 
     def publish(
         self,

@@ -155,13 +155,10 @@ def _take_connect_head(body: bytes) -> tuple[int, int, int]:
         raise PacketMalformed(
             f"protocol name is {protocol_name[:16]!r}, not 'MQTT'", clause="MQTT-3.1.2-1"
         )
-    if position >= len(body):
-        raise PacketMalformed("packet ends within the protocol level", clause="§3.1.2.2")
+    # The header's least length vouches for all bytes up to the keep-alive.
     protocol_level = body[position]
     if protocol_level != PROTOCOL_LEVEL or protocol_name != PROTOCOL_NAME:
         raise ProtocolLevelUnsupported(protocol_name, protocol_level)
-    if position + 1 >= len(body):
-        raise PacketMalformed("packet ends within the connect flags", clause="§3.1.2.3")
     flags = body[position + 1]
     if flags & _RESERVED:
         raise PacketMalformed("reserved connect flag is 1", clause="MQTT-3.1.2-3")
