@@ -40,6 +40,18 @@ class ListenAddressUnavailable(TransportError):
     code = "listen-address-unavailable"
 
 
+class TlsSessionBroken(TransportError):
+    """An accepted peer broke TLS: no handshake, a damaged record, an alert."""
+
+    code = "tls-session-broken"
+
+
+class PeerTooSlow(TransportError):
+    """An accepted peer took so little of what was sent to it that it was cut off."""
+
+    code = "peer-too-slow"
+
+
 class ConnectError(TransportError):
     """Root of what a connecting client can meet; `stage` says where."""
 

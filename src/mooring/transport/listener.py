@@ -14,11 +14,8 @@ from mooring.transport.dialling import format_endpoint
 from mooring.transport.errors import ListenAddressUnavailable
 from mooring.transport.file_limit import RESERVED_FILES, raise_file_limit
 from mooring.transport.limits import ListenerLimits
-from mooring.transport.server_connection import (
-    ConnectionEnvironment,
-    ServerApplication,
-    ServerConnection,
-)
+from mooring.transport.server_application import ConnectionEnvironment, ServerApplication
+from mooring.transport.server_connection import ServerConnection
 from mooring.transport.server_tls import ServerTls
 
 BACKLOG = 1024

@@ -6,114 +6,24 @@ The life of a connection is a line of states, never walked backwards:
 
 ENDING: the application has closed, and its last bytes are not encrypted yet. The application
 exists from OPEN on. Everything runs on the event loop's thread and nothing
-blocks; OpenSSL works in memory, and this file moves bytes between it and the raw transport.
+blocks: TLS works in memory (`tls_session`), and this file moves the bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol, cast
-
-from OpenSSL import SSL
+from typing import cast
 
 from mooring.runtime.ids import new_tracking_id
 from mooring.runtime.logs import get_logger
-from mooring.transport.admission import Admission, ListenerCounters, Turn
-from mooring.transport.limits import ListenerLimits
-from mooring.transport.server_tls import (
-    ServerTls,
-    clear_error_queue,
-    continue_handshake,
-    describe,
-)
-
-RECORD_BYTES = 16 * 1024
-"""The most that one TLS record carries (RFC 8446 §5.1): one `recv` never gives more."""
-
-DELIVERY_BYTES = 64 * 1024
-"""Records of one read are joined up to here before the application is called: devices send one
-packet per record, and the application acknowledges once per call."""
-
-FLUSH_BYTES = 64 * 1024
-"""Encrypted bytes taken from OpenSSL at a time."""
+from mooring.transport.admission import Turn
+from mooring.transport.errors import PeerTooSlow, TlsSessionBroken
+from mooring.transport.server_application import ConnectionEnvironment, ServerApplication
+from mooring.transport.tls_session import PeerCertificate, TlsSession
 
 _log = get_logger("transport.server")
-
-
-class PeerCertificate(Protocol):
-    """A certificate as the peer presented it: an object of `cryptography`.
-
-    Transport passes it on and never looks inside; `mooring.pki` works on it.
-    """
-
-    @property
-    def serial_number(self) -> int:
-        """Return the serial number."""
-        ...
-
-    @property
-    def not_valid_after_utc(self) -> datetime:
-        """Return the end of validity, aware."""
-        ...
-
-
-class ServerApplication(Protocol):
-    """What a listener serves: one object per connection, all calls on the event loop, in order.
-
-    An exception that leaves one of these methods aborts this connection and is logged.
-    """
-
-    def connection_made(self, connection: ServerConnection) -> None:
-        """Start: the handshake is complete, the peer has proved to hold its key."""
-        ...
-
-    def data_received(self, data: bytes) -> None:
-        """Take decrypted bytes, never empty."""
-        ...
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End: called once; None after an orderly close or a plain end of stream."""
-        ...
-
-    def pause_writing(self) -> None:
-        """Stop writing: the peer reads too slowly."""
-        ...
-
-    def resume_writing(self) -> None:
-        """Write again."""
-        ...
-
-    def drain(self) -> None:
-        """Finish what was begun and close the connection: the listener shuts down."""
-        ...
-
-
-@dataclass(slots=True)
-class ConnectionEnvironment:
-    """What all connections of a listener share."""
-
-    tls: ServerTls
-    limits: ListenerLimits
-    admission: Admission
-    counters: ListenerCounters
-    application_factory: Callable[[], ServerApplication]
-    on_handshake_failed: Callable[[str, str], None]
-    connections: set[ServerConnection] = field(default_factory=set)
-    draining: bool = False
-    on_idle: Callable[[], None] = lambda: None
-
-    def report_failure(self, peer_address: str, reason: str) -> None:
-        """Tell the listener's owner of a peer that got no application object."""
-        try:
-            self.on_handshake_failed(peer_address, reason)
-        except Exception:  # noqa: BLE001 - the owner's fault must not reach the event loop
-            self.counters.application_errors += 1
-            _log.error("on_handshake_failed failed", error_id=new_tracking_id(), exc_info=True)
 
 
 class _State(enum.Enum):
@@ -144,11 +54,11 @@ class ServerConnection(asyncio.Protocol):
         "_admitted",
         "_application",
         "_corked",
+        "_corked_bytes",
         "_early",
         "_environment",
         "_failure",
         "_loop",
-        "_peer_closed",
         "_presented",
         "_raw",
         "_reading_paused",
@@ -167,15 +77,15 @@ class ServerConnection(asyncio.Protocol):
         self._loop = loop
         self._state = _State.ACCEPTED
         self._raw: asyncio.Transport | None = None
-        self._tls: SSL.Connection | None = None
+        self._tls: TlsSession | None = None
         self._application: ServerApplication | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._presented: tuple[PeerCertificate, ...] = ()
         self._corked: list[bytes] | None = None
+        self._corked_bytes = 0
         self._early = b""
         self._failure: Exception | None = None
         self._admitted = False
-        self._peer_closed = False
         self._reading_paused = False
         self.peer_address = ""
         self.peer_port = 0
@@ -201,22 +111,27 @@ class ServerConnection(asyncio.Protocol):
     @property
     def write_buffer_bytes(self) -> int:
         """Return how many bytes wait to be taken by the peer's side of the network."""
-        corked = sum(map(len, self._corked)) if self._corked else 0
         raw = self._raw
-        return corked + (raw.get_write_buffer_size() if raw is not None else 0)
+        return self._corked_bytes + (raw.get_write_buffer_size() if raw is not None else 0)
 
     def forget_presented(self) -> None:
         """Drop the peer's certificates: a third of an idle connection's memory."""
         self._presented = ()
 
     def write(self, data: bytes) -> None:
-        """Send `data`; within one `data_received` all of it leaves as one TLS write."""
+        """Send `data`; what is written within one `data_received` leaves together, at its end.
+
+        (Or as soon as it reaches the high-water mark, so that `pause_writing` comes in time.)
+        """
         if self._state is not _State.OPEN or not data:
             return
-        if self._corked is not None:
-            self._corked.append(data)
-        else:
+        if self._corked is None:
             self._send(data)
+            return
+        self._corked.append(data)
+        self._corked_bytes += len(data)
+        if self._corked_bytes >= self._environment.limits.write_high_water_bytes:
+            self._send_corked()
 
     def close(self) -> None:
         """Close in order: send what was written, say so in TLS, and let the peer read it."""
@@ -233,7 +148,9 @@ class ServerConnection(asyncio.Protocol):
             return
         self._leave_handshake()
         self._state = _State.CLOSING
-        self._corked = None if self._corked is None else []
+        if self._corked:
+            self._corked.clear()
+            self._corked_bytes = 0
         if self._raw is not None:
             self._raw.abort()
 
@@ -288,11 +205,11 @@ class ServerConnection(asyncio.Protocol):
         """Take encrypted bytes."""
         state = self._state
         if state is _State.OPEN:
-            self._session.bio_write(data)
+            self._session.feed(data)
             if not self._reading_paused:
                 self._pump()
         elif state is _State.HANDSHAKE:
-            self._session.bio_write(data)
+            self._session.feed(data)
             self._shake_hands()
         elif state is _State.ACCEPTED:
             self._early = data
@@ -324,9 +241,7 @@ class ServerConnection(asyncio.Protocol):
         if self._state in _SHAKING:
             self._handshake_failed(f"the connection broke: {exc}")
         self._state = _State.CLOSED
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         application, self._application = self._application, None
         self._raw = self._tls = None
         self._presented = ()
@@ -355,41 +270,30 @@ class ServerConnection(asyncio.Protocol):
         if self._state is _State.WAITING:
             self._raw_transport.resume_reading()
         self._state = _State.HANDSHAKE
-        self._tls = SSL.Connection(self._environment.tls.context, None)
-        self._tls.set_accept_state()
-        self._tls.bio_write(self._early)
+        self._tls = TlsSession(self._environment.tls.context)
+        self._tls.feed(self._early)
         self._early = b""
         self._shake_hands()
 
     def _shake_hands(self) -> None:
+        session = self._session
         try:
-            complete = continue_handshake(self._session)
-        except SSL.Error as error:
+            complete = session.shake_hands()
+            if complete:
+                self._presented = session.presented()
+        except TlsSessionBroken as error:
             self._flush()  # the alert
-            self._refuse_handshake(f"TLS: {describe(error)}")
+            self._refuse_handshake(error.message)
             return
         if complete:
-            self._open()
+            self._open(session)
         else:
             self._flush()
 
-    def _open(self) -> None:
-        session = self._session
-        try:
-            leaf = session.get_peer_certificate(as_cryptography=True)
-            # On the server side OpenSSL's chain lacks the peer's own certificate.
-            chain = session.get_peer_cert_chain(as_cryptography=True) or []
-        except Exception as error:  # noqa: BLE001 - the parser's own types are not ours to name
-            self._flush()
-            self._refuse_handshake(f"a certificate of the peer cannot be parsed: {error}")
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._presented = () if leaf is None else (leaf, *chain)
-        self.tls_version = sys.intern(session.get_protocol_version_name())
-        name = session.get_servername()
-        self.server_name = None if name is None else name.decode("ascii", "replace")
+    def _open(self, session: TlsSession) -> None:
+        self._cancel_timer()
+        self.tls_version = session.version
+        self.server_name = session.server_name
         self._environment.counters.handshakes_ok += 1
         self._leave_handshake()
         self._state = _State.OPEN
@@ -417,6 +321,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _handshake_failed(self, reason: str) -> None:
         self._leave_handshake()
+        self._cancel_timer()
         self._state = _State.CLOSING
         environment = self._environment
         environment.counters.handshakes_failed += 1
@@ -432,7 +337,7 @@ class ServerConnection(asyncio.Protocol):
     # -- moving bytes --------------------------------------------------------------------------
 
     @property
-    def _session(self) -> SSL.Connection:
+    def _session(self) -> TlsSession:
         assert self._tls is not None
         return self._tls
 
@@ -446,77 +351,63 @@ class ServerConnection(asyncio.Protocol):
         if self._state is not _State.OPEN:
             return
         self._corked = []
-        while self._may_deliver():
-            data, more = self._decrypt()
-            if data:
-                assert self._application is not None
-                self._call(self._application.data_received, data)
-            if not more:
-                break
+        try:
+            while self._may_deliver():
+                data, more = self._session.decrypt()
+                if data:
+                    assert self._application is not None
+                    self._call(self._application.data_received, data)
+                if not more:
+                    break
+        except TlsSessionBroken as error:
+            self._failure = error
         self._uncork()
         if self._state is _State.OPEN:
             if self._failure is not None:
                 self._flush()  # the alert
                 self._state = _State.CLOSING
                 self._close_raw()
-            elif self._peer_closed:
+            elif self._session.peer_closed:
                 self._say_goodbye()
 
     def _may_deliver(self) -> bool:
         return self._state is _State.OPEN and not self._reading_paused
 
-    def _decrypt(self) -> tuple[bytes, bool]:
-        """Return decrypted bytes (perhaps none) and whether there may be more of them."""
-        session = self._session
-        records: list[bytes] = []
-        size = 0
-        more = False
-        # The application may have used OpenSSL since the last call: see clear_error_queue.
-        clear_error_queue()
-        try:
-            while size < DELIVERY_BYTES:
-                record = session.recv(RECORD_BYTES)
-                records.append(record)
-                size += len(record)
-            more = True
-        except SSL.WantReadError:
-            pass
-        except SSL.ZeroReturnError:
-            self._peer_closed = True
-        except SSL.Error as error:
-            self._failure = ConnectionAbortedError(f"TLS: {describe(error)}")
-        return (records[0] if len(records) == 1 else b"".join(records)), more
-
     def _uncork(self) -> None:
-        corked, self._corked = self._corked, None
-        if corked:
-            self._send(corked[0] if len(corked) == 1 else b"".join(corked))
+        if self._corked:
+            self._send_corked()
+        self._corked = None
         if self._state is _State.ENDING:
             self._say_goodbye()
 
+    def _send_corked(self) -> None:
+        corked, self._corked, self._corked_bytes = self._corked, [], 0
+        assert corked is not None
+        self._send(corked[0] if len(corked) == 1 else b"".join(corked))
+
     def _send(self, data: bytes) -> None:
         try:
-            self._session.sendall(data)
-        except SSL.Error as error:
-            self._failure = ConnectionAbortedError(f"TLS: {describe(error)}")
+            self._session.encrypt(data)
+        except TlsSessionBroken as error:
+            self._failure = error
             self.abort()
             return
         self._flush()
 
     def _flush(self) -> None:
-        """Pass on what OpenSSL wants to send, and cut off a peer that takes too little of it."""
-        session, raw = self._session, self._raw_transport
-        while not raw.is_closing():
-            try:
-                data = session.bio_read(FLUSH_BYTES)
-            except SSL.WantReadError:
-                break
+        """Pass on what TLS wants to send, and cut off a peer that takes too little of it."""
+        raw = self._raw_transport
+        if raw.is_closing():
+            return
+        for data in self._session.output():
             raw.write(data)
-            if len(data) < FLUSH_BYTES:
-                break
-        if raw.get_write_buffer_size() > self._environment.limits.write_limit_bytes:
+        unsent = raw.get_write_buffer_size()
+        if unsent > self._environment.limits.write_limit_bytes:
             self._environment.counters.slow_readers_aborted += 1
-            self._failure = ConnectionAbortedError("the peer reads too slowly")
+            self._failure = PeerTooSlow(
+                f"{unsent} bytes wait to be taken by {self.peer_address}",
+                "The device, or its network, is slower than what it asked for.",
+            )
             self.abort()
 
     def _say_goodbye(self) -> None:
@@ -528,15 +419,11 @@ class ServerConnection(asyncio.Protocol):
         """
         raw = self._raw_transport
         self._state = _State.CLOSING
-        clear_error_queue()
-        try:
-            self._session.shutdown()
-        except SSL.Error:  # TLS is beyond an orderly end; TCP is not
-            clear_error_queue()
+        self._session.say_goodbye()
         self._flush()
         if raw.is_closing():
             return
-        if self._peer_closed:
+        if self._session.peer_closed:
             self._close_raw()
             return
         self._linger()
@@ -552,11 +439,15 @@ class ServerConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Abort after a while, unless the connection is over by then."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timer()
         self._timer = self._loop.call_later(
             self._environment.limits.close_linger_s, self._raw_transport.abort
         )
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _call(self, method: Callable[..., None], *args: object) -> None:
         """Call the application; its failure ends this connection, and no other."""
