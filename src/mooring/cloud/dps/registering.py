@@ -302,6 +302,7 @@ class Registrar:
                 ),
             )
         ]
-        if before is not None and before != registration.assigned_hub:
+        moved = before is not None and before != registration.assigned_hub
+        if moved and before is not None and self._hubs.has_hub(before):
             works.append(self._hubs.prepare_removal(before, registration.device_id))
         return tuple(works)

@@ -2,40 +2,174 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+import base64
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
 
-from mooring.cloud.hub.model import DEFAULT_PARTITIONS, DeviceDraft, DeviceIdentity, Hub
-from mooring.cloud.paging import Page
+from mooring.cloud.etags import etag_matches, new_etag
+from mooring.cloud.hub.activity import ActivityLedger
+from mooring.cloud.hub.errors import (
+    DeviceAlreadyExists,
+    DeviceNotFound,
+    EtagMismatch,
+    HubAlreadyExists,
+    HubNotFound,
+    InputInvalid,
+    LimitReached,
+)
+from mooring.cloud.hub.model import (
+    DEFAULT_PARTITIONS,
+    MAX_PARTITIONS,
+    AuthenticationType,
+    ConnectionState,
+    DeviceAuthentication,
+    DeviceDraft,
+    DeviceIdentity,
+    DeviceStatus,
+    Hub,
+)
+from mooring.cloud.hub.store import HubStore, InitialTwinText, PinnedDevice
+from mooring.cloud.paging import Page, decode_continuation, encode_continuation, page_size
+from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
+from mooring.cloud.work import Work
+from mooring.protocol.azure.errors import IdentifierMalformed, SasKeyMalformed, quoted
+from mooring.protocol.azure.identifiers import check_device_id
+from mooring.protocol.azure.sas import MAX_KEY_BYTES, decode_key
+from mooring.runtime.clock import Clock
+
+MAX_HUBS = 50
+"""As many as one DPS can link (Azure: 50)."""
+
+MAX_DEVICES = 1_000_000
+"""Azure: devices of one hub."""
+
+MAX_STATUS_REASON_CHARS = 128
+"""Azure: ``statusReason``."""
 
 DeviceChanged: TypeAlias = Callable[[Hub, str], None]
 """Told hub and device id after a device was disabled, deleted or given other credentials."""
+
+_YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
+_HUB_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?", re.ASCII)
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|\[?[0-9a-fA-F:]+\]?")
+_HEX = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
+
+
+def new_generation_id(now: datetime) -> str:
+    """Return a generation id: .NET ticks (100 ns since year 1) of `now`, as decimal text."""
+    return str((now - _YEAR_ONE) // timedelta(microseconds=1) * 10 + secrets.randbelow(10))
 
 
 class HubRegistry:
     """The hubs of this cloud; few, and all known in memory."""
 
+    def __init__(
+        self, store: HubStore, opened: Callable[[Hub], Awaitable[None]], clock: Clock
+    ) -> None:
+        """Know nothing yet; `opened` is awaited for each hub before it is offered."""
+        self._store = store
+        self._opened = opened
+        self._clock = clock
+        self._hubs: dict[str, Hub] = {}
+        self._by_host_name: dict[str, Hub] = {}
+
+    async def load(self) -> None:
+        """Know the hubs that the store holds."""
+        for hub in await self._store.list_hubs():
+            await self._keep(hub)
+
     async def create(
         self, name: str, host_name: str, *, partition_count: int = DEFAULT_PARTITIONS
     ) -> Hub:
         """Create a hub. Raises InputInvalid, HubAlreadyExists, LimitReached."""
-        raise NotImplementedError
+        if _HUB_NAME.fullmatch(name) is None:
+            raise InputInvalid(
+                f"name {quoted(name)} may not name a hub.",
+                "Use 1 to 50 letters, digits and hyphens, no hyphen at either end.",
+                field="name",
+            )
+        if _HOST_NAME.fullmatch(host_name) is None:
+            raise InputInvalid(
+                f"hostName {quoted(host_name)} is no host name.",
+                "Give a bare host name or address, without scheme and port.",
+                field="hostName",
+            )
+        if not 1 <= partition_count <= MAX_PARTITIONS:
+            raise InputInvalid(
+                f"partitionCount {partition_count} is not between 1 and {MAX_PARTITIONS}.",
+                "Give a whole number in that range; it cannot be changed later.",
+                field="partitionCount",
+            )
+        if len(self._hubs) >= MAX_HUBS:
+            raise LimitReached(f"There are {MAX_HUBS} hubs already.", "Use one of them.")
+        try:
+            hub = await self._store.create_hub(name, host_name, partition_count, self._clock.now())
+        except RecordExists:
+            raise HubAlreadyExists(
+                f"There is a hub with the name {name!r} or the host name {host_name!r} already.",
+                "Choose others.",
+                field="name",
+            ) from None
+        await self._keep(hub)
+        return hub
 
     def list(self) -> tuple[Hub, ...]:
         """Return all hubs, in the order of their creation."""
-        raise NotImplementedError
+        return tuple(self._hubs.values())
 
     def get(self, name: str) -> Hub:
         """Return a hub by its name. Raises HubNotFound."""
-        raise NotImplementedError
+        hub = self._hubs.get(name.lower())
+        if hub is None:
+            raise HubNotFound(
+                f"There is no hub {name!r}.", "List the hubs to see their names.", field="hub"
+            )
+        return hub
 
     def by_host_name(self, host_name: str) -> Hub:
         """Return a hub by its host name, without regard to case. Raises HubNotFound."""
-        raise NotImplementedError
+        hub = self._by_host_name.get(host_name.lower())
+        if hub is None:
+            raise HubNotFound(
+                f"There is no hub with the host name {quoted(host_name)}.",
+                "Use the host name that the provisioning service assigned, or one of "
+                f"{', '.join(sorted(self._by_host_name)) or 'none: there is no hub'}.",
+                field="host",
+            )
+        return hub
+
+    def has_host_name(self, host_name: str) -> bool:
+        """Return whether a hub goes by that host name."""
+        return host_name.lower() in self._by_host_name
+
+    async def _keep(self, hub: Hub) -> None:
+        await self._opened(hub)
+        self._hubs[hub.name.lower()] = hub
+        self._by_host_name[hub.host_name.lower()] = hub
 
 
 class DeviceRegistry:
     """The identity registry of every hub."""
+
+    def __init__(
+        self,
+        store: HubStore,
+        activity: ActivityLedger,
+        clock: Clock,
+        *,
+        limit: int = MAX_DEVICES,
+    ) -> None:
+        """Work on `store`; what `activity` knows of a device is newer than what is stored."""
+        self._store = store
+        self._activity = activity
+        self._clock = clock
+        self._limit = limit
+        self._listeners: list[DeviceChanged] = []
 
     async def put(
         self, hub: Hub, draft: DeviceDraft, *, if_match: str | None = None
@@ -47,23 +181,250 @@ class DeviceRegistry:
             DeviceAlreadyExists: There is one and `if_match` is None.
             DeviceNotFound: `if_match` is given and there is none.
             EtagMismatch: The etag is stale.
+            LimitReached: The hub holds as many as it may.
         """
-        raise NotImplementedError
+        _check_draft(draft)
+        twin = InitialTwinText(_dump(draft.initial_tags), _dump(draft.initial_desired))
+        for _ in range(MAX_TRIES):
+            former = await self._store.find_device(hub.hub_id, draft.device_id)
+            if former is None and if_match is not None:
+                raise _not_found(hub, draft.device_id)
+            if former is not None:
+                if if_match is None:
+                    raise DeviceAlreadyExists(
+                        f"Hub {hub.name!r} has a device {draft.device_id!r} already.",
+                        "To replace it, send If-Match with its etag, or with *.",
+                        field="deviceId",
+                    )
+                _check_if_match(if_match, former)
+            identity = self._build(draft, former)
+            try:
+                await self._store.save_device(
+                    hub.hub_id,
+                    identity,
+                    replaces=None if former is None else former.etag,
+                    twin=twin,
+                    limit=self._limit,
+                )
+            except (RecordChanged, RecordExists):
+                continue
+            except RecordsFull:
+                raise LimitReached(
+                    f"Hub {hub.name!r} has {self._limit} devices already.",
+                    "Delete those that are gone.",
+                ) from None
+            if former is not None and _loses_access(former, identity):
+                self._tell(hub, identity.device_id)
+            return self._activity.applied(hub, identity)
+        raise _stale(draft.device_id)
 
     async def get(self, hub: Hub, device_id: str) -> DeviceIdentity:
         """Return one. Raises DeviceNotFound."""
-        raise NotImplementedError
+        identity = await self._store.find_device(hub.hub_id, device_id)
+        if identity is None:
+            raise _not_found(hub, device_id)
+        return self._activity.applied(hub, identity)
 
     async def list(
         self, hub: Hub, *, limit: int | None = None, continuation: str | None = None
     ) -> Page[DeviceIdentity]:
         """Return a page, by device id. Raises InputInvalid for a bad continuation."""
-        raise NotImplementedError
+        size = page_size(limit)
+        try:
+            after = None if continuation is None else decode_continuation(continuation)
+        except ValueError as error:
+            raise InputInvalid(
+                "continuation: not one that this service gave.",
+                "Begin without a continuation, then send back what the answer carries.",
+                field="continuation",
+            ) from error
+        found = await self._store.list_devices(hub.hub_id, after=after, limit=size + 1)
+        more = len(found) > size
+        items = tuple(self._activity.applied(hub, identity) for identity in found[:size])
+        return Page(items, encode_continuation(items[-1].device_id) if more else None)
 
     async def delete(self, hub: Hub, device_id: str, *, if_match: str | None = None) -> None:
         """Delete one. Raises DeviceNotFound, EtagMismatch."""
-        raise NotImplementedError
+        for _ in range(MAX_TRIES):
+            former = await self.get(hub, device_id)
+            if if_match is not None:
+                _check_if_match(if_match, former)
+            try:
+                await self._store.delete_device(hub.hub_id, device_id, replaces=former.etag)
+            except RecordChanged:
+                continue
+            self._activity.forget(hub, device_id)
+            self._tell(hub, device_id)
+            return
+        raise _stale(device_id)
+
+    def prepare_pinned(
+        self,
+        hub: Hub,
+        device_id: str,
+        sha256_thumbprint: str,
+        *,
+        initial_tags: str | None,
+        initial_desired: str | None,
+        reset_twin: bool,
+        iot_edge: bool,
+    ) -> Work[None]:
+        """Prepare to have a device pinned to one certificate, for provisioning.
+
+        Both slots get the thumbprint, as Azure's DPS fills them. A device of that id that exists
+        is taken over: it keeps its generation, its status and its twin (unless `reset_twin`).
+        `initial_tags` and `initial_desired` are JSON texts.
+        """
+        now = self._clock.now()
+        identity = DeviceIdentity(
+            device_id=device_id,
+            generation_id=new_generation_id(now),
+            etag=new_etag(),
+            status=DeviceStatus.ENABLED,
+            status_reason=None,
+            status_updated_at=None,
+            authentication=DeviceAuthentication(
+                AuthenticationType.SELF_SIGNED, sha256_thumbprint, sha256_thumbprint
+            ),
+            iot_edge=iot_edge,
+            connection_state=ConnectionState.DISCONNECTED,
+            connection_state_updated_at=None,
+            last_activity_at=None,
+            created_at=now,
+        )
+        twin = InitialTwinText(initial_tags, initial_desired)
+        return self._store.prepare_pinned_device(
+            hub.hub_id, PinnedDevice(identity, twin, reset_twin)
+        )
+
+    def prepare_removal(self, hub: Hub, device_id: str) -> Work[None]:
+        """Prepare to delete a device that provisioning moved to another hub, if it is there."""
+        return self._store.prepare_device_removal(hub.hub_id, device_id)
 
     def on_change(self, listener: DeviceChanged) -> None:
         """Have `listener` called, after the commit, when a live connection must be closed."""
-        raise NotImplementedError
+        self._listeners.append(listener)
+
+    def _tell(self, hub: Hub, device_id: str) -> None:
+        for listener in self._listeners:
+            listener(hub, device_id)
+
+    def _build(self, draft: DeviceDraft, former: DeviceIdentity | None) -> DeviceIdentity:
+        now = self._clock.now()
+        authentication = _complete(draft.authentication, former)
+        if former is None:
+            return DeviceIdentity(
+                device_id=draft.device_id,
+                generation_id=new_generation_id(now),
+                etag=new_etag(),
+                status=draft.status,
+                status_reason=draft.status_reason,
+                status_updated_at=None,
+                authentication=authentication,
+                iot_edge=draft.iot_edge,
+                connection_state=ConnectionState.DISCONNECTED,
+                connection_state_updated_at=None,
+                last_activity_at=None,
+                created_at=now,
+            )
+        return replace(
+            former,
+            etag=new_etag(),
+            status=draft.status,
+            status_reason=draft.status_reason,
+            status_updated_at=now
+            if draft.status is not former.status
+            else former.status_updated_at,
+            authentication=authentication,
+            iot_edge=draft.iot_edge,
+        )
+
+
+def _check_draft(draft: DeviceDraft) -> None:
+    try:
+        check_device_id(draft.device_id)
+    except IdentifierMalformed as error:
+        raise InputInvalid(error.message, error.remedy, field="deviceId") from error
+    if len(draft.status_reason or "") > MAX_STATUS_REASON_CHARS:
+        raise InputInvalid(
+            f"statusReason: more than {MAX_STATUS_REASON_CHARS} characters.",
+            "Say it shorter.",
+            field="statusReason",
+        )
+
+
+def _complete(wanted: DeviceAuthentication, former: DeviceIdentity | None) -> DeviceAuthentication:
+    """Return what `wanted` asks for, checked, and nothing that its type does not ask for."""
+    kind = wanted.type
+    if kind is AuthenticationType.CERTIFICATE_AUTHORITY:
+        return DeviceAuthentication(kind)
+    if kind is AuthenticationType.SELF_SIGNED:
+        primary = _thumbprint(wanted.primary_thumbprint, "primaryThumbprint")
+        secondary = _thumbprint(wanted.secondary_thumbprint, "secondaryThumbprint")
+        if primary is None and secondary is None:
+            raise InputInvalid(
+                "authentication.x509Thumbprint: neither a primary nor a secondary thumbprint.",
+                "Give the SHA-256 (or SHA-1) thumbprint of the device's certificate.",
+                field="authentication.x509Thumbprint",
+            )
+        return DeviceAuthentication(kind, primary, secondary)
+    # Azure: missing keys are made; keys that are there are kept when none are sent.
+    stored = wanted if former is None else former.authentication
+    return DeviceAuthentication(
+        kind,
+        primary_key=_key(wanted.primary_key, stored.primary_key, "primaryKey"),
+        secondary_key=_key(wanted.secondary_key, stored.secondary_key, "secondaryKey"),
+    )
+
+
+def _thumbprint(text: str | None, name: str) -> str | None:
+    if not text:
+        return None
+    bare = re.sub(r"[\s:-]", "", text).upper()
+    if _HEX.fullmatch(bare) is None:
+        raise InputInvalid(
+            f"authentication.x509Thumbprint.{name}: {quoted(text)} is no thumbprint.",
+            "Give 64 hex digits of SHA-256, or 40 of SHA-1 (mooring cert show).",
+            field=f"authentication.x509Thumbprint.{name}",
+        )
+    return bare
+
+
+def _key(text: str | None, stored: str | None, name: str) -> str:
+    if text is None:
+        return stored or base64.b64encode(secrets.token_bytes(MAX_KEY_BYTES)).decode()
+    field = f"authentication.symmetricKey.{name}"
+    try:
+        decode_key(text, field=field)
+    except SasKeyMalformed as error:
+        raise InputInvalid(error.message, error.remedy, field=field) from error
+    return text
+
+
+def _loses_access(former: DeviceIdentity, identity: DeviceIdentity) -> bool:
+    return former.authentication != identity.authentication or former.status is not identity.status
+
+
+def _dump(document: Mapping[str, Any] | None) -> str | None:
+    return None if document is None else json.dumps(document, separators=(",", ":"))
+
+
+def _check_if_match(if_match: str, former: DeviceIdentity) -> None:
+    if not etag_matches(if_match, former.etag):
+        raise _stale(former.device_id)
+
+
+def _stale(device_id: str) -> EtagMismatch:
+    return EtagMismatch(
+        f"Device {device_id!r} has changed since it was read (If-Match does not fit).",
+        "Read it again, apply your change to what it is now, and send that with its etag.",
+        field="If-Match",
+    )
+
+
+def _not_found(hub: Hub, device_id: str) -> DeviceNotFound:
+    return DeviceNotFound(
+        f"Hub {hub.name!r} has no device {device_id!r}.",
+        "List the devices to see their ids; upper and lower case count.",
+        field="deviceId",
+    )

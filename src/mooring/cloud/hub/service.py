@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mooring.cloud.hub.activity import ActivityLedger
+from mooring.cloud.hub.authentication import Authenticator
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect, Retention
 from mooring.cloud.hub.registry import DeviceRegistry, HubRegistry
 from mooring.cloud.hub.store import HubStore
@@ -21,9 +23,26 @@ class HubService:
         telemetry: Their telemetry logs.
     """
 
-    hubs: HubRegistry
-    devices: DeviceRegistry
-    telemetry: TelemetryLog
+    def __init__(
+        self,
+        store: HubStore,
+        hubs: HubRegistry,
+        telemetry: TelemetryLog,
+        *,
+        authorities: Callable[[Hub], CaSet],
+        verifier: ChainVerifier,
+        retention: Retention,
+        clock: Clock,
+    ) -> None:
+        """Put the parts together; use `start`."""
+        self._retention = retention
+        self._activity = ActivityLedger(store, clock)
+        self.hubs = hubs
+        self.devices = DeviceRegistry(store, self._activity, clock)
+        self.telemetry = telemetry
+        self._authenticator = Authenticator(
+            store, hubs, authorities=authorities, verifier=verifier, clock=clock
+        )
 
     @classmethod
     async def start(
@@ -40,7 +59,20 @@ class HubService:
         `authorities` gives the verified CA certificates of a hub, for devices of type
         ``certificateAuthority``; none by default.
         """
-        raise NotImplementedError
+        telemetry = TelemetryLog(store, clock)
+        hubs = HubRegistry(store, telemetry.open_hub, clock)
+        await hubs.load()
+        await store.disconnect_all(clock.now())
+        nobody = CaSet()
+        return cls(
+            store,
+            hubs,
+            telemetry,
+            authorities=authorities or (lambda _hub: nobody),
+            verifier=verifier or ChainVerifier(),
+            retention=retention or Retention(),
+            clock=clock,
+        )
 
     async def authenticate(self, connect: HubConnect) -> AuthenticatedDevice:
         """Decide whether a device may connect, by its ``authentication.type`` alone.
@@ -52,24 +84,25 @@ class HubService:
             ConnectRefused: CONNACK 5.
             mooring.storage.errors.StorageUnavailable: CONNACK 3.
         """
-        raise NotImplementedError
+        return await self._authenticator.authenticate(connect)
 
     def connected(self, hub: Hub, device_id: str) -> None:
         """Note that a device is connected now (after CONNACK 0)."""
-        raise NotImplementedError
+        self._activity.connected(hub, device_id)
 
     def disconnected(self, hub: Hub, device_id: str) -> None:
         """Note that a device's connection ended; not called for one that was taken over."""
-        raise NotImplementedError
+        self._activity.disconnected(hub, device_id)
 
     def active(self, hub: Hub, device_id: str) -> None:
         """Note activity of a device: once per read at most."""
-        raise NotImplementedError
+        self._activity.active(hub, device_id)
 
     async def housekeep(self) -> None:
         """Write connection states and activity, trim the log. Call every 30 s or so."""
-        raise NotImplementedError
+        await self._activity.flush()
+        await self.telemetry.trim(self._retention)
 
     async def close(self) -> None:
         """Write what is only in memory. The store is closed by whoever opened it."""
-        raise NotImplementedError
+        await self._activity.flush()
