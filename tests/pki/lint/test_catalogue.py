@@ -9,7 +9,7 @@ from tests.support.lint_cases import CASES
 
 from mooring.pki.lint import CATALOGUE, Field, Rule, Severity
 from mooring.pki.lint import rules as rules_package
-from mooring.pki.lint.documentation import render
+from mooring.pki.lint.documentation import main, render
 from mooring.pki.lint.model import Breach
 
 REPOSITORY = Path(__file__).parents[3]
@@ -58,6 +58,7 @@ def test_rule_with_its_good_case_applies_and_finds_nothing(rule: Rule) -> None:
 
 
 @every_rule
+@pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")
 def test_rule_with_its_bad_case_finds_it(rule: Rule) -> None:
     finding = rule.check(CASES[rule.rule_id][1]())
     assert finding is not None
@@ -90,6 +91,14 @@ def test_rule_whose_letter_is_not_its_severitys_is_refused() -> None:
 def test_reference_page_is_fresh() -> None:
     page = (REPOSITORY / "docs" / "lint.md").read_text(encoding="utf-8")
     assert page == render(), "run: python -m mooring.pki.lint.documentation docs/lint.md"
+
+
+def test_reference_page_is_written_where_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["documentation", str(tmp_path / "lint.md")])
+    main()
+    assert (tmp_path / "lint.md").read_text(encoding="utf-8") == render()
 
 
 def test_reference_page_names_every_rule_once() -> None:

@@ -66,5 +66,5 @@ def main() -> None:
     Path(sys.argv[1]).write_text(render(), encoding="utf-8")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - `main` is tested by itself
     main()
