@@ -73,7 +73,7 @@ class AttemptRunner:
         self._failures_with_known = 0
 
     async def run(self, transport: DataTransport) -> HubLink:
-        """Return the live link.
+        """Return the live link; the state is still `CONNECTING`.
 
         Raises:
             AttemptFailed: With the stage and the reason; the state machine is left in the state
@@ -160,9 +160,7 @@ class AttemptRunner:
         else:
             recorder.context |= {"hub": assignment.assigned_hub, "device_id": assignment.device_id}
         self._machine.move(_S.CONNECTING, detail=_where(assignment) + (", known" if known else ""))
-        link = await transport.connect(assignment, progress)
-        self._machine.move(_S.CONNECTED, detail=_where(assignment))
-        return link
+        return await transport.connect(assignment, progress)
 
     async def _lint(self, transport: DataTransport) -> None:
         errors = [f for f in await transport.check() if f.severity is Severity.ERROR]

@@ -35,7 +35,7 @@ class StateMachine:
         self.stage: ConnectionStage | None = None
         self.since: datetime = clock.now()
         self.revision = 0
-        self._keep(Transition(self.since, self.state))
+        self._history.append(Transition(self.since, self.state))
 
     @property
     def history(self) -> tuple[Transition, ...]:

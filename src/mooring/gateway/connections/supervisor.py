@@ -242,6 +242,8 @@ class Supervisor:
         self._link = link
         self._fault = None
         self._user.attach(link)
+        # Last, so that whoever waits for this state finds the link in place.
+        self._machine.move(_S.CONNECTED, detail=f"{link.facts.device_id} at {link.facts.hub}")
         try:
             while not link.lost.done():
                 steady = self._clock.monotonic() - connected_at >= STABLE_AFTER_S
