@@ -60,7 +60,7 @@ class AccountService:
         """
         if not token:
             raise TokenMissing
-        if len(token) > MAX_TOKEN_CHARS:
+        if len(token) > MAX_TOKEN_CHARS or not token.isascii():
             raise TokenRefused
         digest = _digest(token)
         if hmac.compare_digest(digest, self._owner_digest):
@@ -163,4 +163,4 @@ class AccountService:
 
 def _digest(token: str) -> bytes:
     # A plain hash is enough: the tokens have 256 random bits, there is nothing to guess.
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,282 @@
+"""Attempt records: counted, bounded, durable, found again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mooring.cloud.attempts.model import AttemptFilter, AttemptRecord
+from mooring.cloud.attempts.service import AttemptService
+from mooring.cloud.stores.sqlite import MIGRATIONS
+from mooring.cloud.stores.sqlite.attempts import SqliteAttemptStore
+from mooring.runtime.attempts import Attempt, AttemptRecorder
+from mooring.storage.database import Database
+
+
+class SettableClock:
+    """Stands still until told otherwise."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.moment.timestamp()
+
+
+def attempt(
+    registration_id: str = "gw1",
+    *,
+    code: str | None = "unknown-certificate",
+    address: str = "10.0.0.1",
+    clock: SettableClock | None = None,
+    tracking_id: str = "",
+    **context: str,
+) -> Attempt:
+    """Return a finished attempt; it succeeded if `code` is None."""
+    recorder = AttemptRecorder(
+        "registration",
+        clock=clock or SettableClock(),
+        registration_id=registration_id,
+        source_address=address,
+        **context,
+    )
+    recorder.begin("attestation")
+    if tracking_id:
+        recorder.saw("trackingId", tracking_id)
+    if code is None:
+        recorder.finish()
+    else:
+        recorder.fail(code, "nobody knows it", "enroll it")
+    return recorder.snapshot()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncGenerator[Database]:
+    """Open a database in a fresh folder."""
+    database = Database.open(tmp_path / "cloud.db", migrations_package=MIGRATIONS)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def service(database: Database) -> AsyncGenerator[AttemptService]:
+    """Return a service with small bounds."""
+    store = SqliteAttemptStore(database, max_records=20, max_records_per_address=5)
+    service = AttemptService(store)
+    yield service
+    await service.close()
+
+
+async def names(service: AttemptService, **wanted: str) -> list[str]:
+    """Return the registration ids of the records found, newest first."""
+    records, _ = await service.list(AttemptFilter(**wanted), limit=1000)
+    return [record.latest.context["registration_id"] for record in records]
+
+
+async def test_list_after_record_shows_it_at_once_with_all_that_it_holds(
+    service: AttemptService,
+) -> None:
+    tried = attempt(thumbprint="AB" * 32, tracking_id="t-1")
+
+    service.record(tried)
+    (record,), more = await service.list()
+
+    assert record.latest == tried
+    assert (record.count, more) == (1, None)
+
+
+async def test_record_when_attempts_are_identical_counts_them_in_memory_and_on_disk(
+    service: AttemptService,
+) -> None:
+    clock = SettableClock()
+    for number in range(3):
+        clock.moment += timedelta(seconds=1)
+        service.record(attempt(clock=clock, tracking_id=f"t-{number}"))
+    await service.flush()
+    clock.moment += timedelta(seconds=1)
+    service.record(attempt(clock=clock, tracking_id="t-3"))
+
+    (record,), _ = await service.list()
+
+    assert record.count == 4
+    assert (record.last_at - record.first_at) == timedelta(seconds=3)
+    assert record.latest.wire_ids["trackingId"] == ("t-0", "t-1", "t-2", "t-3")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        attempt("gw2"),
+        attempt(code="disabled"),
+        attempt(code=None),
+        attempt(address="10.0.0.2"),
+        attempt(thumbprint="CD" * 32),
+        attempt(device_id="d", hub="h"),
+    ],
+    ids=["id", "code", "success", "address", "thumbprint", "device"],
+)
+async def test_record_when_attempts_differ_keeps_both(
+    service: AttemptService, other: Attempt
+) -> None:
+    service.record(attempt())
+    service.record(other)
+
+    records, _ = await service.list()
+
+    assert [record.count for record in records] == [1, 1]
+
+
+async def test_record_when_registration_ids_differ_in_case_counts_one(
+    service: AttemptService,
+) -> None:
+    service.record(attempt("Gw1"))
+    service.record(attempt("gw1"))
+
+    (record,), _ = await service.list()
+
+    assert record.count == 2
+
+
+async def test_record_beyond_the_bound_of_an_address_drops_its_oldest_and_no_other(
+    service: AttemptService,
+) -> None:
+    service.record(attempt("bystander", address="10.0.0.9"))
+    for number in range(9):
+        service.record(attempt(f"flood{number}"))
+        await service.flush()
+
+    assert await names(service) == [f"flood{n}" for n in (8, 7, 6, 5, 4)] + ["bystander"]
+
+
+async def test_record_beyond_the_bound_in_all_drops_the_oldest(service: AttemptService) -> None:
+    for number in range(30):
+        service.record(attempt(f"gw{number}", address=f"10.0.1.{number}"))
+
+    assert await names(service) == [f"gw{number}" for number in range(29, 9, -1)]
+
+
+async def test_record_when_an_old_one_repeats_makes_it_the_newest(service: AttemptService) -> None:
+    for name in ("a", "b", "c", "a"):
+        service.record(attempt(name))
+        await service.flush()
+
+    assert await names(service) == ["a", "c", "b"]
+
+
+async def test_record_when_a_flood_waits_in_memory_keeps_the_newest_of_the_address(
+    database: Database,
+) -> None:
+    service = AttemptService(SqliteAttemptStore(database), flush_every_s=3600)
+    service.record(attempt("bystander", address="10.0.0.9"))
+    for number in range(150):
+        service.record(attempt(f"flood{number}"))
+
+    found = await names(service)
+
+    assert len(found) == 101
+    assert (found[0], found[-1]) == ("flood149", "bystander")
+    assert service.dropped == 50
+
+
+async def test_record_when_too_many_wait_drops_the_oldest(database: Database) -> None:
+    service = AttemptService(SqliteAttemptStore(database), flush_every_s=3600, max_pending=10)
+    for number in range(15):
+        service.record(attempt(f"gw{number}", address=f"10.0.0.{number}"))
+
+    assert await names(service) == [f"gw{number}" for number in range(14, 4, -1)]
+    await service.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"registration_id": "ONE"}, ["one"]),
+        ({"device_id": "Dev"}, ["two"]),
+        ({"device_id": "dev"}, []),
+        ({"thumbprint": "ab" * 32}, ["two"]),
+        ({"result": "succeeded"}, ["three"]),
+        ({"result": "failed"}, ["two", "one"]),
+        ({"kind": "hub-connection"}, []),
+        ({"source_address": "10.0.0.3"}, ["three"]),
+        ({"wire_id": "track-1"}, ["one"]),
+        ({"wire_id": "track"}, []),
+        ({"registration_id": "one", "result": "succeeded"}, []),
+    ],
+)
+async def test_list_with_a_filter_returns_only_what_fits(
+    service: AttemptService, wanted: dict[str, str], found: list[str]
+) -> None:
+    service.record(attempt("one", tracking_id="track-1"))
+    service.record(attempt("two", device_id="Dev", thumbprint="AB" * 32))
+    service.record(attempt("three", code=None, address="10.0.0.3"))
+
+    assert await names(service, **wanted) == found
+
+
+async def test_list_in_pages_returns_each_record_once(service: AttemptService) -> None:
+    for number in range(7):
+        service.record(attempt(f"gw{number}", address=f"10.0.1.{number}"))
+
+    found: list[AttemptRecord] = []
+    before = None
+    for expected in (3, 3, 1):
+        page, before = await service.list(limit=3, before=before)
+        assert len(page) == expected
+        found += page
+
+    assert before is None
+    assert len({record.identity for record in found}) == 7
+
+
+async def test_record_when_time_passes_is_written_without_a_list(database: Database) -> None:
+    service = AttemptService(SqliteAttemptStore(database), flush_every_s=0.01)
+    commits = database.commits
+    service.record(attempt())
+
+    for _ in range(500):
+        if database.commits > commits:
+            break
+        await database.read(lambda connection: connection.execute("SELECT 1").fetchone())
+
+    assert database.commits == commits + 1
+    await service.close()
+
+
+async def test_close_writes_what_waits_and_it_survives_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.db"
+    database = Database.open(path, migrations_package=MIGRATIONS)
+    service = AttemptService(SqliteAttemptStore(database), flush_every_s=3600)
+    service.record(attempt("kept"))
+    await service.close()
+    await database.close()
+
+    database = Database.open(path, migrations_package=MIGRATIONS)
+    assert await names(AttemptService(SqliteAttemptStore(database))) == ["kept"]
+    await database.close()
+
+
+async def test_record_when_the_store_is_gone_drops_and_counts_instead_of_raising(
+    tmp_path: Path,
+) -> None:
+    database = Database.open(tmp_path / "cloud.db", migrations_package=MIGRATIONS)
+    service = AttemptService(SqliteAttemptStore(database))
+    await database.close()
+
+    service.record(attempt())
+    await service.flush()
+
+    assert service.dropped == 1
+
+
+async def test_record_with_long_context_cuts_it(service: AttemptService) -> None:
+    service.record(attempt(client="x" * 5000))
+
+    (record,), _ = await service.list()
+
+    assert len(record.latest.context["client"]) == 256
