@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,11 +22,19 @@ class ApiError(CommandError):
     """The API refused: its own code, words and remedy."""
 
     def __init__(
-        self, status: int, code: str, message: str, remedy: str, *, field: str | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        remedy: str,
+        *,
+        field: str | None = None,
+        findings: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Keep the HTTP status beside what the answer said."""
+        """Keep the HTTP status and the findings of an Apply beside what the answer said."""
         super().__init__(code, message, remedy, field=field)
         self.status = status
+        self.findings = findings
 
 
 def read_facts(state: Path, part: str) -> dict[str, Any]:
@@ -85,9 +93,11 @@ class ApiClient:
         """GET `path`; parameters that are None are left out."""
         return self.request("GET", path, parameters=parameters)
 
-    def post_json(self, path: str, body: Any = None, *, if_match: str | None = None) -> Any:
-        """POST `body` as JSON."""
-        return self.request("POST", path, body=body, if_match=if_match)
+    def post_json(
+        self, path: str, body: Any = None, *, if_match: str | None = None, timeout_s: float = 0.0
+    ) -> Any:
+        """POST `body` as JSON; `timeout_s` waits longer than usual."""
+        return self.request("POST", path, body=body, if_match=if_match, timeout_s=timeout_s)
 
     def put_json(self, path: str, body: Any, *, if_match: str | None = None) -> Any:
         """PUT `body` as JSON."""
@@ -105,6 +115,7 @@ class ApiClient:
         body: Any = None,
         parameters: dict[str, Any] | None = None,
         if_match: str | None = None,
+        timeout_s: float = 0.0,
     ) -> Any:
         """Call the API and return the decoded answer, None if it has no body.
 
@@ -119,6 +130,7 @@ class ApiClient:
                 json=body,
                 params={k: v for k, v in (parameters or {}).items() if v is not None},
                 headers={} if if_match is None else {"If-Match": if_match},
+                timeout=max(timeout_s, TIMEOUT_S),
             )
         if not response.is_success:
             raise self._refusal(response)
@@ -161,7 +173,8 @@ class ApiClient:
                 f"The {self._part} answered {response.status_code} {response.reason_phrase}.",
                 f"See the log of the {self._part}.",
             )
-        if tracking_id := error.get("tracking_id"):
+        # At 5xx the cause is in the server's log, and the id is the way to it.
+        if response.is_server_error and (tracking_id := error.get("tracking_id")):
             message = f"{message} (tracking id {tracking_id})"
         return ApiError(
             response.status_code,
@@ -169,6 +182,7 @@ class ApiClient:
             message,
             str(error.get("remedy") or ""),
             field=error.get("field"),
+            findings=error.get("findings") or (),
         )
 
     @contextmanager

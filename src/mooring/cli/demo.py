@@ -328,11 +328,13 @@ def _connect(
         gateway.put_json(
             f"connections/{pid}/configuration",
             {
-                "X509MqttDataTransport": {
-                    "global.endpoint": stand.facts["global_endpoint"],
-                    "scope.id": stand.facts["id_scope"],
-                    "device.certificate": certificate,
-                    "device.private.key": key,
+                "tabs": {
+                    _transport_tab(gateway, pid): {
+                        "global.endpoint": stand.facts["global_endpoint"],
+                        "scope.id": stand.facts["id_scope"],
+                        "device.certificate": certificate,
+                        "device.private.key": key,
+                    }
                 }
             },
         )
@@ -364,6 +366,12 @@ def _connect(
     ]
 
 
+def _transport_tab(gateway: ApiClient, pid: str) -> str:
+    """Return the name that the tab X509MqttDataTransport has on this connection."""
+    tabs = gateway.get_json(f"connections/{pid}/configuration")["tabs"]
+    return next(str(tab["name"]) for tab in tabs if tab["name"].startswith("X509MqttDataTransport"))
+
+
 def _await_connected(
     gateway: ApiClient, pid: str, row: StageResult, began: float
 ) -> dict[str, Any]:
@@ -372,12 +380,13 @@ def _await_connected(
         row.detail = status["state"].lower()
         row.seconds = time.monotonic() - began
         if status["state"] == "CONNECTED":
-            found: dict[str, Any] = gateway.get_json(f"connections/{pid}/attempts")["value"][0]
+            found: dict[str, Any] = gateway.get_json(f"connections/{pid}/attempts")["attempts"][0]
             return found
-        if status.get("error") is not None:
-            error = status["error"]
+        if status["cause"] is not None:
             raise CommandError(
-                error["code"], f"Stage {error['stage']}: {error['cause']}", error["remedy"]
+                status["code"],
+                f"Stage {status['failed_stage']}: {status['cause']}",
+                status["remedy"],
             )
         if row.seconds > CONNECT_TIMEOUT_S:
             raise CommandError(
@@ -391,7 +400,7 @@ def _await_connected(
 def _telemetry(way: Way, cloud: ApiClient, gateway: ApiClient, pid: str, device_id: str) -> None:
     mark = secrets.token_hex(8)
     with way.stage("send telemetry, acknowledged"):
-        gateway.post_json(f"connections/{pid}/publish", {"payload": {"mark": mark}})
+        gateway.post_json(f"connections/{pid}/publish", {"json": {"mark": mark}})
     with way.stage("read it back from the hub") as row:
         hub = cloud.get_json("hubs")["value"][0]["name"]
         deadline = time.monotonic() + TELEMETRY_TIMEOUT_S

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from mooring import __version__
-from mooring.cli import cert
+from mooring.cli import cert, cloud, dps, gateway, hub
+from mooring.cli.demo import demo
 from mooring.cli.output import EXIT_FAILED, error_console
+from mooring.cli.up import down, status, up
 
 app = typer.Typer(
     name="mooring",
@@ -27,6 +29,14 @@ app = typer.Typer(
     ),
     epilog="Exit codes: 0 done, 1 the thing failed, 2 the command was wrong.",
 )
+app.command()(up)
+app.command()(status)
+app.command()(down)
+app.command()(demo)
+app.add_typer(cloud.app, name="cloud")
+app.add_typer(gateway.app, name="gateway")
+app.add_typer(dps.app, name="dps")
+app.add_typer(hub.app, name="hub")
 app.add_typer(cert.app, name="cert")
 
 

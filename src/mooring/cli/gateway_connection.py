@@ -1,0 +1,466 @@
+"""`mooring gateway connection`: create, configure, connect, and see what happened."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.markup import escape
+
+from mooring.cli.api import ApiClient, ApiError, gateway_api
+from mooring.cli.options import StateOption, TokenOption, UrlOption
+from mooring.cli.output import (
+    EXIT_USAGE,
+    CommandError,
+    JsonOption,
+    console,
+    emit_json,
+    error_console,
+    exit_with_error,
+    print_facts,
+    print_table,
+)
+from mooring.cli.rendering import print_attempts, read_text, short_time
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Cloud connections: factory AzureDpsX509, tab X509MqttDataTransport, Connect.",
+)
+
+TRANSPORT_TAB = "X509MqttDataTransport"
+WATCH_INTERVAL_S = 5.0
+
+PidArgument = Annotated[str, typer.Argument(help="Cloud Connection Service PID.")]
+
+
+@app.command()
+def create(
+    state: StateOption,
+    pid: PidArgument = "AzureDpsX509",
+    factory: Annotated[str, typer.Option(help="Cloud Connection Factory PID.")] = "AzureDpsX509",
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a cloud connection, as New Connection does."""
+    try:
+        with gateway_api(state, url, token) as api:
+            found = api.post_json("connections", {"factory_pid": factory, "pid": pid})
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+    else:
+        console.print(f"created {found['pid']}.", markup=False)
+        console.print(
+            f"next: mooring gateway connection configure {pid} --global-endpoint … --scope-id … "
+            "--certificate FILE --private-key FILE",
+            style="dim",
+            markup=False,
+        )
+
+
+@app.command("list")
+def list_connections(
+    state: StateOption,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the cloud connections with their status."""
+    try:
+        with gateway_api(state, url, token) as api:
+            found = api.get_json("connections")["connections"]
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+        return
+    print_table(
+        "cloud connections",
+        ("service PID", "status", "state", "registers as", "hub", "cause"),
+        [
+            (
+                row["pid"],
+                row["status"],
+                _state(row),
+                (row["identity"] or {}).get("registers_as"),
+                (row["link"] or {}).get("hub"),
+                row["cause"],
+            )
+            for row in found
+        ],
+    )
+
+
+@app.command()
+def configure(
+    pid: PidArgument,
+    state: StateOption,
+    global_endpoint: Annotated[
+        str | None, typer.Option(help="Global device endpoint of the DPS: host, or host:port.")
+    ] = None,
+    scope_id: Annotated[str | None, typer.Option(help="ID Scope of the DPS.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Device Certificate, PEM; its chain may follow in it.")
+    ] = None,
+    private_key: Annotated[Path | None, typer.Option(help="Device Private Key, PEM.")] = None,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(help="File with the passphrase of an encrypted key.")
+    ] = None,
+    model_id: Annotated[
+        str | None, typer.Option(help="Device Model ID, a DTMI without version, or None.")
+    ] = None,
+    model_version: Annotated[int | None, typer.Option(help="Device Model ID Version.")] = None,
+    auto_connect: Annotated[
+        bool | None,
+        typer.Option("--auto-connect/--no-auto-connect", help="Connect when the gateway starts."),
+    ] = None,
+    strict: Annotated[
+        bool | None,
+        typer.Option("--strict/--no-strict", help="The guide's subject rules as errors."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Any other property, TAB:ID=VALUE, e.g. DataService:store.capacity=100."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; change nothing.")] = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Apply settings: all of them, or none and every finding with its remedy."""
+    try:
+        transport: dict[str, Any] = {
+            "global.endpoint": global_endpoint,
+            "scope.id": scope_id,
+            "device.certificate": certificate and read_text(certificate),
+            "device.private.key": private_key and read_text(private_key),
+            "device.private.key.passphrase": passphrase_file
+            and read_text(passphrase_file).rstrip("\r\n"),
+            "device.model.id": model_id,
+            "device.model.id.version": model_version,
+            "strict.subject.rules": strict,
+        }
+        tabs = {
+            TRANSPORT_TAB: transport,
+            "DataService": {"connect.auto-on-startup": auto_connect},
+        }
+        given: dict[str, dict[str, Any]] = {
+            tab: {name: value for name, value in values.items() if value is not None}
+            for tab, values in tabs.items()
+        }
+        for setting in settings or []:
+            tab, name, value = _parse_setting(setting, as_json)
+            given.setdefault(tab, {})[name] = value
+        with gateway_api(state, url, token) as api:
+            path = f"connections/{quote(pid, safe='')}/configuration"
+            given = {_tab_name(api, path, tab): values for tab, values in given.items() if values}
+            found = api.request("PUT", path, body={"tabs": given}, parameters={"dry_run": dry_run})
+    except ApiError as error:
+        if not as_json:
+            _print_findings(error.findings)
+        exit_with_error(error, as_json=as_json)
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+        return
+    _print_findings(found["findings"])
+    console.print("checked, nothing changed." if dry_run else "applied.")
+    _print_identity(found["identity"])
+    if not dry_run:
+        console.print(f"[dim]next: mooring gateway connection connect {escape(pid)}[/]")
+
+
+@app.command()
+def show(
+    pid: PidArgument,
+    state: StateOption,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a connection's settings; of secrets only whether they are set."""
+    try:
+        with gateway_api(state, url, token) as api:
+            found = api.get_json(f"connections/{quote(pid, safe='')}/configuration")
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+        return
+    for tab in found["tabs"]:
+        console.print(f"[bold]{escape(tab['name'])}[/]")
+        values: dict[str, object] = {
+            f"  {name}": _one_line(value) for name, value in tab["values"].items()
+        }
+        for name, secret in tab["secrets"].items():
+            values[f"  {name}"] = "set" if secret.get("set") else "not set"
+        print_facts(values)
+    _print_identity(found["identity"])
+    _print_findings(found["findings"])
+
+
+@app.command()
+def connect(
+    pid: PidArgument,
+    state: StateOption,
+    timeout_s: Annotated[
+        float,
+        typer.Option("--timeout", min=0, max=290, help="Wait this long, seconds; 0 does not wait."),
+    ] = 120.0,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect, and say when it is Connected, or at which stage it failed, why, and what to do."""
+    try:
+        with gateway_api(state, url, token) as api:
+            found = api.post_json(f"connections/{quote(pid, safe='')}/connect")
+            if timeout_s > 0:
+                found = _watch(api, pid, found, timeout_s, quiet=as_json)
+            attempts = api.get_json(f"connections/{quote(pid, safe='')}/attempts", limit=1)
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+    elif found["state"] == "CONNECTED":
+        print_attempts(attempts["attempts"])
+        _print_status(found)
+    elif found["cause"] is not None:
+        print_attempts(attempts["attempts"])
+        _print_outlook(found)
+    else:
+        _print_status(found)
+    if timeout_s > 0 and found["state"] != "CONNECTED":
+        raise typer.Exit(1)
+
+
+@app.command()
+def disconnect(
+    pid: PidArgument,
+    state: StateOption,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Disconnect in good order; it stays down until connect or a restart of the gateway."""
+    try:
+        with gateway_api(state, url, token) as api:
+            found = api.post_json(f"connections/{quote(pid, safe='')}/disconnect")
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+    else:
+        _print_status(found)
+
+
+@app.command()
+def status(
+    pid: PidArgument,
+    state: StateOption,
+    history: Annotated[
+        bool, typer.Option("--history", help="The last transitions as well.")
+    ] = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how a connection stands: state, stage, cause, remedy, next attempt."""
+    try:
+        with gateway_api(state, url, token) as api:
+            found = api.get_json(f"connections/{quote(pid, safe='')}")
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+        return
+    _print_status(found)
+    _print_identity(found["identity"])
+    if history:
+        print_table(
+            "history",
+            ("time", "state", "stage", "detail"),
+            [
+                (short_time(row["at"]), row["state"], row["stage"], row["detail"])
+                for row in found["history"]
+            ],
+        )
+
+
+@app.command()
+def attempts(
+    state: StateOption,
+    pid: Annotated[
+        str | None, typer.Argument(help="Of this connection; of all if not given.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 20,
+    wire_id: Annotated[
+        str | None, typer.Option(help="Only those that saw this id ($rid, operation, tracking).")
+    ] = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List attempts: how far each came, why it failed, what to do."""
+    path = "attempts" if pid is None else f"connections/{quote(pid, safe='')}/attempts"
+    try:
+        with gateway_api(state, url, token) as api:
+            found = api.get_json(path, limit=limit, wire_id=wire_id)["attempts"]
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json(found)
+    else:
+        print_attempts(found)
+
+
+@app.command()
+def delete(
+    pid: PidArgument,
+    state: StateOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Disconnect and delete a connection with its certificate and key."""
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            exit_with_error(
+                CommandError(
+                    "not-confirmed", "Deleting needs a confirmation.", "Add --yes.", field="--yes"
+                ),
+                as_json=as_json,
+                exit_code=EXIT_USAGE,
+            )
+        typer.confirm(f"Delete {pid} with its certificate and key?", abort=True)
+    try:
+        with gateway_api(state, url, token) as api:
+            api.delete(f"connections/{quote(pid, safe='')}")
+    except CommandError as error:
+        exit_with_error(error, as_json=as_json)
+    if as_json:
+        emit_json({"deleted": pid})
+    else:
+        console.print(f"deleted {pid}.", markup=False)
+
+
+def _watch(
+    api: ApiClient, pid: str, found: dict[str, Any], timeout_s: float, *, quiet: bool
+) -> dict[str, Any]:
+    """Follow the connection until it is up, has failed once, or time is over."""
+    deadline = time.monotonic() + timeout_s
+    revision, shown = -1, ""
+    while True:
+        if not quiet and (text := _state(found)) != shown:
+            error_console.print(f"[dim]{escape(text)}[/]")
+            shown = text
+        tried = found["state"] in ("BACKOFF", "FAILED_PERMANENT", "DISABLED")
+        remaining = deadline - time.monotonic()
+        if found["state"] == "CONNECTED" or (tried and revision >= 0) or remaining <= 0:
+            return found
+        revision = found["revision"]
+        found = api.get_json(
+            f"connections/{quote(pid, safe='')}/status",
+            revision=revision,
+            wait_s=min(WATCH_INTERVAL_S, remaining),
+        )
+
+
+def _parse_setting(setting: str, as_json: bool) -> tuple[str, str, Any]:
+    tab, colon, rest = setting.partition(":")
+    name, equals, value = rest.partition("=")
+    if not (tab and colon and name and equals):
+        exit_with_error(
+            CommandError(
+                "setting-malformed",
+                f"--set {setting!r} is not TAB:ID=VALUE.",
+                "Write it as --set DataService:store.capacity=100.",
+                field="--set",
+            ),
+            as_json=as_json,
+            exit_code=EXIT_USAGE,
+        )
+    if value in ("true", "false"):
+        return tab, name, value == "true"
+    return tab, name, int(value) if value.lstrip("-").isdecimal() else value
+
+
+def _tab_name(api: ApiClient, path: str, tab: str) -> str:
+    """Return the tab's name on this connection, which may carry a suffix (Kura's rule)."""
+    names = [str(row["name"]) for row in api.get_json(path)["tabs"]]
+    if tab in names:
+        return tab
+    return next((name for name in names if name.startswith(f"{tab}-")), tab)
+
+
+def _state(found: dict[str, Any]) -> str:
+    stage = f" ({found['stage']})" if found.get("stage") else ""
+    return f"{found['state'].lower().replace('_', ' ')}{stage}"
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    colour = "green" if found["status"] == "Connected" else "red"
+    console.print(f"[bold {colour}]{found['status']}[/] [dim]{escape(_state(found))}[/]")
+    link = found.get("link") or {}
+    facts = {
+        "hub": link.get("hub"),
+        "device id": link.get("device_id"),
+        "secured by": link and f"{link['tls_version']} {link['cipher']}",
+        "failed stage": found["failed_stage"],
+        "cause": found["cause"],
+        "remedy": found["remedy"],
+    }
+    print_facts({name: value for name, value in facts.items() if value})
+    _print_outlook(found)
+
+
+def _print_outlook(found: dict[str, Any]) -> None:
+    if found["state"] == "CONNECTED":
+        return
+    if found["next_attempt_at"]:
+        console.print(
+            f"[dim]next attempt ({found['attempt_number']}) at "
+            f"{found['next_attempt_at'][11:19]} UTC[/]"
+        )
+    elif found["paused"]:
+        console.print("[dim]stays down until `connect` or a restart of the gateway[/]")
+    elif not found["will_reconnect"]:
+        console.print("[dim]will not try again by itself[/]")
+
+
+def _print_identity(identity: dict[str, Any] | None) -> None:
+    if identity is not None:
+        print_facts(
+            {
+                "registers as": identity["registers_as"],
+                "certificate": identity["subject_name"],
+                "issuer": identity["issuer_name"],
+                "expires": short_time(identity["not_after"]),
+                "SHA-256 thumbprint": identity["sha256_thumbprint"],
+                "chain": f"{identity['chain_length']} certificate(s)",
+            }
+        )
+
+
+def _print_findings(findings: Any) -> None:
+    if findings:
+        print_table(
+            "findings",
+            ("severity", "field", "what", "remedy"),
+            [(row["severity"], row["field"], row["message"], row["remedy"]) for row in findings],
+        )
+
+
+def _one_line(value: object) -> str:
+    lines = str(value).strip().splitlines() or [""]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines)} lines)"
