@@ -55,9 +55,9 @@ def exit_with_error(
     Any exception with ``code``, ``message`` and ``remedy`` (and perhaps ``field``) is shown with
     them; another one by its text.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "code": str(getattr(error, "code", "failed")),
-        "message": str(getattr(error, "message", None) or error or type(error).__name__),
+        "message": str(getattr(error, "message", "") or str(error) or type(error).__name__),
         "field": getattr(error, "field", None),
         "remedy": str(getattr(error, "remedy", "") or ""),
     }
