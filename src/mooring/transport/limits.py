@@ -66,8 +66,10 @@ class ListenerLimits:
         """
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name == "max_handshakes_waiting" else None
-            if value < 0 or (least is None and value == 0):
+            if field.name == "max_handshakes_waiting":
+                if value < 0:
+                    raise ValueError(f"{field.name} must not be negative, as {value} is")
+            elif value <= 0:
                 raise ValueError(f"{field.name} must be above 0, not {value}")
         if self.write_limit_bytes < self.write_high_water_bytes:
             raise ValueError(

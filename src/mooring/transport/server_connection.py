@@ -148,9 +148,6 @@ class ServerConnection(asyncio.Protocol):
             return
         self._leave_handshake()
         self._state = _State.CLOSING
-        if self._corked:
-            self._corked.clear()
-            self._corked_bytes = 0
         if self._raw is not None:
             self._raw.abort()
 
@@ -348,7 +345,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Hand decrypted bytes to the application until there are no more or it pauses."""
-        if self._state is not _State.OPEN:
+        if self.is_closing:
             return
         self._corked = []
         try:
@@ -360,23 +357,19 @@ class ServerConnection(asyncio.Protocol):
                 if not more:
                     break
         except TlsSessionBroken as error:
-            self._failure = error
+            self._break(error)
         self._uncork()
-        if self._state is _State.OPEN:
-            if self._failure is not None:
-                self._flush()  # the alert
-                self._state = _State.CLOSING
-                self._close_raw()
-            elif self._session.peer_closed:
-                self._say_goodbye()
+        if self._state is _State.OPEN and self._session.peer_closed:
+            self._say_goodbye()
 
     def _may_deliver(self) -> bool:
         return self._state is _State.OPEN and not self._reading_paused
 
     def _uncork(self) -> None:
-        if self._corked:
+        if self._corked and self._state is not _State.CLOSING:
             self._send_corked()
         self._corked = None
+        self._corked_bytes = 0
         if self._state is _State.ENDING:
             self._say_goodbye()
 
@@ -389,10 +382,15 @@ class ServerConnection(asyncio.Protocol):
         try:
             self._session.encrypt(data)
         except TlsSessionBroken as error:
-            self._failure = error
-            self.abort()
-            return
-        self._flush()
+            self._break(error)
+        else:
+            self._flush()
+
+    def _break(self, error: TlsSessionBroken) -> None:
+        self._failure = error
+        self._flush()  # the alert
+        self._state = _State.CLOSING
+        self._close_raw()
 
     def _flush(self) -> None:
         """Pass on what TLS wants to send, and cut off a peer that takes too little of it."""
