@@ -21,6 +21,7 @@ from mooring.cloud.frontdoor.door import FrontDoor
 from mooring.cloud.hub.model import DEFAULT_PARTITIONS, Hub, Retention
 from mooring.cloud.hub.mqtt import HubMqtt
 from mooring.cloud.hub.service import HubService
+from mooring.cloud.linked_hubs import OwnHubs
 from mooring.cloud.listening import names_of_addresses, start_listeners
 from mooring.cloud.server_identity import CHECK_EVERY_S, ServerIdentity
 from mooring.cloud.settings import CloudSettings
@@ -234,7 +235,7 @@ class CloudApplication:
         self._closers.append(self.hub.close)
         self.dps = await DpsService.start(
             SqliteDpsStore(self.database),
-            self.hub,
+            OwnHubs(self.hub),
             verifier=verifier,
             subject_rules=settings.subject_rules,
             clock=self._clock,

@@ -1,43 +1,51 @@
-"""DPS's view of hubs, answered by the hub service of the same process.
-
-It joins two services, so it belongs to neither; the composition root hands it to DPS.
-"""
+"""The cloud's own hubs, as DPS sees them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from mooring.cloud.dps.hubs import DeviceAssignment
+from mooring.cloud.hub.errors import HubNotFound
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.work import Work
 
 
-class LocalHubs:
-    """Adapter of `mooring.cloud.dps.hubs.LinkedHubs`."""
+class OwnHubs:
+    """Adapter of `mooring.cloud.dps.hubs.LinkedHubs` to the hub service beside it."""
 
-    def __init__(self, service: HubService) -> None:
-        """Answer from `service`; both services must keep their records in one store."""
-        self._service = service
+    def __init__(self, hub: HubService) -> None:
+        """Lead to the hubs of `hub`."""
+        self._hub = hub
 
     def has_hub(self, host_name: str) -> bool:
         """Return whether a hub of that name exists now."""
-        return self._service.hubs.has_host_name(host_name)
+        try:
+            self._hub.hubs.by_host_name(host_name)
+        except HubNotFound:
+            return False
+        return True
 
     def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[None]:
         """Prepare to create the device, or to take over one of that id by its authentication."""
         twin = assignment.initial_twin
-        return self._service.devices.prepare_pinned(
-            self._service.hubs.by_host_name(host_name),
+        return self._hub.devices.prepare_pinned(
+            self._hub.hubs.by_host_name(host_name),
             assignment.device_id,
             assignment.sha256_thumbprint,
-            initial_tags=None if twin is None else json.dumps(dict(twin.tags)),
-            initial_desired=None if twin is None else json.dumps(dict(twin.desired)),
+            initial_tags=None if twin is None else _dump(twin.tags),
+            initial_desired=None if twin is None else _dump(twin.desired),
             reset_twin=assignment.reset_twin,
             iot_edge=assignment.iot_edge,
         )
 
     def prepare_removal(self, host_name: str, device_id: str) -> Work[None]:
         """Prepare to remove a device that moved to another hub; one that is gone is no fault."""
-        return self._service.devices.prepare_removal(
-            self._service.hubs.by_host_name(host_name), device_id
+        return self._hub.devices.prepare_removal(
+            self._hub.hubs.by_host_name(host_name), device_id
         )
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    return json.dumps(dict(document), separators=(",", ":"))
