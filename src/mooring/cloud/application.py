@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mooring.cloud.accounts.model import ResourceKind
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
-from mooring.cloud.dps.model import LinkedHub
+from mooring.cloud.dps.model import LinkedHub, Registration
 from mooring.cloud.dps.mqtt import DpsMqtt
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.errors import StateFolderUnusable
@@ -33,6 +33,7 @@ from mooring.cloud.stores.sqlite.hub import SqliteHubStore
 from mooring.cloud.stores.sqlite.probe import probe_storage
 from mooring.pki.keys import KeyAlgorithm
 from mooring.pki.verifier import ChainVerifier
+from mooring.protocol.azure.registration_state import RegistrationSubstatus
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.runtime.logs import get_logger
 from mooring.runtime.statefolder import ensure_folder
@@ -276,7 +277,12 @@ class CloudApplication:
             self.hub, storage_state=lambda: self.database.state, clock=self._clock
         )
         self.front_door = FrontDoor(
-            DpsMqtt(self.dps, retry_after_s=settings.retry_after_s, clock=self._clock),
+            DpsMqtt(
+                self.dps,
+                retry_after_s=settings.retry_after_s,
+                on_assigned=self._assigned,
+                clock=self._clock,
+            ),
             self.hub_door,
             self.attempts,
             clock=self._clock,
@@ -324,6 +330,19 @@ class CloudApplication:
         )
 
     # -- while it runs -------------------------------------------------------------------------
+
+    def _assigned(self, registration: Registration) -> None:
+        if registration.assigned_hub is not None and registration.device_id is not None:
+            self.hub_door.assigned(
+                registration.assigned_hub,
+                registration.device_id,
+                registration.thumbprint,
+                moved=registration.substatus
+                in {
+                    RegistrationSubstatus.DEVICE_DATA_MIGRATED,
+                    RegistrationSubstatus.DEVICE_DATA_RESET,
+                },
+            )
 
     def _swap_certificate(self) -> None:
         """Serve the new certificate from the next connection on; called on any thread."""

@@ -7,11 +7,11 @@ CONNECT but what cannot be read; PUBACK goes out before the answer; register is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mooring.cloud.attempts.model import KIND_REGISTRATION
 from mooring.cloud.dps.errors import DpsError
-from mooring.cloud.dps.model import Operation, RegisterCommand
+from mooring.cloud.dps.model import Operation, RegisterCommand, Registration
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.dps.wire import operation_body
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
@@ -71,11 +71,16 @@ class DpsMqtt:
         service: DpsService,
         *,
         retry_after_s: int,
+        on_assigned: Callable[[Registration], None] = lambda _registration: None,
         limits: DoorLimits = DEFAULT_LIMITS,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Answer for `service`; `retry_after_s` goes with every 202."""
+        """Answer for `service`; `retry_after_s` goes with every 202.
+
+        `on_assigned` is told of each device that was assigned to a hub, after the commit.
+        """
         self.service = service
+        self.on_assigned = on_assigned
         self.retry_after_s = retry_after_s
         self.limits = limits
         self.clock = clock
@@ -298,6 +303,8 @@ class DpsSession:
             self._answer_error(packet, request.rid, error, recorder)
             return
         recorder.saw("operationId", operation.operation_id)
+        if operation.registration.status is RegistrationStatus.ASSIGNED:
+            self._door.on_assigned(operation.registration)
         if recorder.snapshot().failure is None:
             recorder.begin("poll")
         else:

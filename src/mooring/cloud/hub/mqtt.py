@@ -12,7 +12,7 @@ from mooring.cloud.attempts.model import KIND_HUB_CONNECTION
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.frontdoor.link import DeviceLink
 from mooring.cloud.hub.errors import ConnectRefused
-from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect
+from mooring.cloud.hub.model import AuthenticatedDevice, AuthenticationType, Hub, HubConnect
 from mooring.cloud.hub.mqtt_session import (
     CREDENTIALS_CHANGED,
     HubSession,
@@ -212,6 +212,8 @@ class HubMqtt:
             generation_id=None if connect.clean_session else device.identity.generation_id,
             keep_alive_s=connect.keep_alive_s,
             will=will,
+            thumbprint=recorder.context.get("thumbprint"),
+            ends_at=self._token_end(device),
         )
         # Only now, when the newcomer has proved who it is: a stranger disturbs nobody.
         older = self._live.get(key)
@@ -230,6 +232,16 @@ class HubMqtt:
         link.forget_presented()
         return session
 
+    def _token_end(self, device: AuthenticatedDevice) -> float | None:
+        """Return when (monotonic s) the connection must end with its token, None for never.
+
+        A certificate's end is looked at when a device connects only, as Azure does.
+        """
+        ends_at = device.credential_ends_at
+        if device.identity.authentication.type is not AuthenticationType.SAS or ends_at is None:
+            return None
+        return self.clock.monotonic() + (ends_at - self.clock.now()).total_seconds()
+
     def _kept_subscriptions(
         self, key: SessionKey, device: AuthenticatedDevice, clean_session: bool
     ) -> dict[str, int] | None:
@@ -242,6 +254,22 @@ class HubMqtt:
             del self._stored[key]
             return None
         return subscriptions
+
+    def assigned(self, host_name: str, device_id: str, thumbprint: str, *, moved: bool) -> None:
+        """End connections that a registration made obsolete.
+
+        On the assigned hub, one that showed another certificate than the one now pinned; on the
+        other hubs all of that device, if it was `moved` (where it still is, it comes back).
+        """
+        for hub in self.service.hubs.list():
+            session = self._live.get((hub.hub_id, device_id, None))
+            if session is None:
+                continue
+            if hub.host_name.lower() == host_name.lower():
+                if session.thumbprint != thumbprint:
+                    session.link.end(CREDENTIALS_CHANGED)
+            elif moved:
+                session.link.end(CREDENTIALS_CHANGED)
 
     def _identity_changed(self, hub: Hub, device_id: str) -> None:
         host_name = hub.host_name.lower()

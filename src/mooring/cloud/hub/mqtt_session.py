@@ -61,6 +61,7 @@ class HubSession:
     __slots__ = (
         "_door",
         "_draining",
+        "_ends_at",
         "_generation_id",
         "_last_ids",
         "_paused",
@@ -75,6 +76,7 @@ class HubSession:
         "hub",
         "key",
         "link",
+        "thumbprint",
     )
 
     def __init__(
@@ -89,11 +91,15 @@ class HubSession:
         generation_id: str | None,
         keep_alive_s: int,
         will: TelemetryMessage | None,
+        thumbprint: str | None,
+        ends_at: float | None,
     ) -> None:
         """Begin on `link`.
 
         `subscriptions` are those of an earlier connection; `generation_id` says under which
         incarnation of the identity they are kept, None that they are not (clean session).
+        `thumbprint` is the SHA-256 of the certificate that was shown; `ends_at` (monotonic s) when
+        the token ends that let the device in, None for a certificate.
         """
         self._door = door
         self.link = link
@@ -104,6 +110,8 @@ class HubSession:
         self._subscriptions = subscriptions
         self._generation_id = generation_id
         self._will = will
+        self.thumbprint = thumbprint
+        self._ends_at = ends_at
         longest = door.limits.hub_max_silence_s
         self._silence_s = silence_limit_s(keep_alive_s, cap_s=longest) or longest
         self._last_ids: list[int] | None = None
@@ -159,7 +167,10 @@ class HubSession:
 
     def deadline(self, last_seen: float) -> tuple[float, Ending]:
         """Return when and why the connection must end if no more packets come."""
-        return last_seen + self._silence_s, SILENT
+        silent_at = last_seen + self._silence_s
+        if self._ends_at is not None and self._ends_at < silent_at:
+            return self._ends_at, TOKEN_EXPIRED
+        return silent_at, SILENT
 
     def broken(self, ending: Ending) -> None:
         """Record why the connection is being ended."""
@@ -409,6 +420,12 @@ SILENT = Ending(
     "keep-alive-timeout",
     "nothing came for one and a half times the keep-alive",
     "see whether the device lost its network, or sends PINGREQ too late",
+)
+TOKEN_EXPIRED = Ending(
+    "session",
+    "sas-expired",
+    "the token that let the device in has expired",
+    "connect with a fresh token; Azure's SDKs do so by themselves",
 )
 TAKEN_OVER = Ending(
     "session",
