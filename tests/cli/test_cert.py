@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.lint_cases import make
 from typer.testing import CliRunner
 
 from mooring.cli.main import app
-from mooring.pki.certificates import common_name, describe, load_certificate
+from mooring.pki.certificates import common_name, describe, dump_certificate, load_certificate
 from mooring.pki.pem import key_matches, take_certificates, take_private_key
 
 CODE = "6E25DAA2DB2D45B52EA4B3CA3D64AF0E0A4CC2A7"
@@ -514,3 +517,33 @@ def test_help_of_every_command_has_an_example(run: Run, command: str) -> None:
     assert result.exit_code == 0
     assert f"Example: mooring cert {command}" in result.stdout
     assert "--json" in result.stdout
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")
+def test_check_of_an_odd_certificate_prints_no_warning_of_a_library(tmp_path: Path) -> None:
+    odd = make("a" * 65, ends=timedelta(days=36500), begins=timedelta(days=-3650))
+    (tmp_path / "odd.pem").write_text(dump_certificate(odd.certificate))
+    done = subprocess.run(
+        [sys.executable, "-m", "mooring", "cert", "check", "odd.pem"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "e_common_name_too_long" in done.stdout
+    assert done.stderr == ""
+
+
+def test_wrong_command_ends_with_exit_code_2_and_without_traceback(tmp_path: Path) -> None:
+    for arguments in (["cert", "nonsense"], ["cert", "root", "--days", "many"], ["cert", "check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "mooring", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "defect" not in done.stderr

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mooring.pki.certificates import load_certificate
+from mooring.pki.certificates import certificate_der, load_certificate, load_der_certificate
 from mooring.pki.errors import (
     InputEmpty,
     KeyEncrypted,
@@ -97,6 +97,8 @@ def make(
     path_length: int | None = None,
     usage: x509.KeyUsage | None = None,
     extended: Sequence[x509.ObjectIdentifier] = (),
+    critical: x509.ExtensionType | None = None,
+    serial_number: int | None = None,
     begins: timedelta = timedelta(days=-30),
     ends: timedelta = timedelta(days=335),
 ) -> Made:
@@ -113,7 +115,7 @@ def make(
         .subject_name(name)
         .issuer_name(name if issuer is None else issuer.certificate.subject)
         .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial_number or x509.random_serial_number())
         .not_valid_before(NOW + begins)
         .not_valid_after(NOW + ends)
     )
@@ -123,6 +125,8 @@ def make(
         builder = builder.add_extension(usage, critical=True)
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+    if critical is not None:
+        builder = builder.add_extension(critical, critical=True)
     signer = private if issuer is None else issuer.key
     algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return Made(builder.sign(signer, algorithm), private)
@@ -170,6 +174,18 @@ def good_device(**options: Any) -> LintContext:
     return context(leaf, line, **{**settings, **options})
 
 
+def patched(made: Made, old: str, new: str) -> Made:
+    """Return the certificate of `made` with the hex `old` replaced in its DER, as often as it is.
+
+    For what cannot be issued; the signature is then wrong.
+    """
+    before, after = bytes.fromhex(old), bytes.fromhex(new)
+    der = certificate_der(made.certificate)
+    assert before in der
+    assert len(before) == len(after)
+    return Made(load_der_certificate(der.replace(before, after)), made.key)
+
+
 def vector(name: str) -> Made:
     """Return a kept certificate; its key is gone."""
     return Made(load_certificate((VECTORS / name).read_text()), None)
@@ -177,7 +193,7 @@ def vector(name: str) -> Made:
 
 def _forged_chain() -> tuple[Made, Made]:
     impostor = make("quayroot", key="p256#impostor", ca=True)
-    return device(), impostor
+    return device(issuer=impostor), root()
 
 
 def _long_chain(path_length: int) -> tuple[Made, ...]:
@@ -325,6 +341,22 @@ CASES: dict[str, Case] = {
     "e_key_usage_without_digital_signature": (
         good_device,
         lambda: context(device(usage=key_usage("key_encipherment"))),
+    ),
+    "e_unknown_critical_extension": (
+        lambda: context(device(critical=x509.OCSPNoCheck())),
+        lambda: context(
+            device(critical=x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"))
+        ),
+    ),
+    "w_serial_number_not_positive": (
+        good_device,
+        lambda: context(
+            patched(
+                device(serial_number=0x1122334455667788),
+                "02081122334455667788",
+                "02089122334455667788",
+            )
+        ),
     ),
     "w_x509_v1": (good_device, lambda: context(vector("device-v1.pem"), vector("root.pem"))),
     "n_testing_only": (good_device, lambda: context(device(), root())),

@@ -59,6 +59,7 @@ def test_rule_with_its_good_case_applies_and_finds_nothing(rule: Rule) -> None:
 
 @every_rule
 @pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_rule_with_its_bad_case_finds_it(rule: Rule) -> None:
     finding = rule.check(CASES[rule.rule_id][1]())
     assert finding is not None

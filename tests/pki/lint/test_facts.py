@@ -8,9 +8,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.support.lint_cases import NOW, device, key_of, key_usage, make, root, vector
+from tests.support.lint_cases import NOW, device, key_of, key_usage, make, patched, root, vector
 
-from mooring.pki.certificates import certificate_der, load_der_certificate
 from mooring.pki.lint import LintContext, lint
 from mooring.pki.lint.facts import (
     describe_extensions,
@@ -98,18 +97,9 @@ def test_signature_hash_of_a_kind_without_one_is_none() -> None:
     assert signature_hash(root().certificate) == "sha256"
 
 
-def patched(certificate: x509.Certificate, old: str, new: str) -> x509.Certificate:
-    """Return `certificate` with the hex `old` replaced in its DER; the lengths must agree."""
-    before, after = bytes.fromhex(old), bytes.fromhex(new)
-    der = certificate_der(certificate)
-    assert before in der
-    assert len(before) == len(after)
-    return load_der_certificate(der.replace(before, after))
-
-
 def test_public_key_of_an_unknown_kind_is_said_to_be_unknown() -> None:
     # 1.2.840.10045.2.1, elliptic curve, made 1.2.840.10045.2.127, which is nothing.
-    strange = patched(device().certificate, "06072a8648ce3d0201", "06072a8648ce3d027f")
+    strange = patched(device(), "06072a8648ce3d0201", "06072a8648ce3d027f").certificate
     assert describe_public_key(strange) == "unknown"
     case = LintContext(now=NOW, chain=(strange,), key=key_of("p256"))
     findings = {finding.rule_id for finding in lint(case)}
@@ -119,7 +109,7 @@ def test_public_key_of_an_unknown_kind_is_said_to_be_unknown() -> None:
 
 def test_signature_algorithm_of_an_unknown_kind_has_no_known_hash() -> None:
     # 1.2.840.10045.4.3.2, ECDSA with SHA-256, made 1.2.840.10045.4.3.127, which is nothing.
-    strange = patched(device().certificate, "06082a8648ce3d040302", "06082a8648ce3d04037f")
+    strange = patched(device(), "06082a8648ce3d040302", "06082a8648ce3d04037f").certificate
     assert signature_hash(strange) is None
 
 

@@ -212,6 +212,7 @@ def test_no_damage_to_a_paste_raises(at: int, put: str, drop: int) -> None:
     assert report.certificates is not None or report.errors
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(data=st.data())
 def test_no_flipped_byte_of_a_certificate_raises(data: st.DataObject) -> None:
     der = bytearray(certificate_der(LEAF.certificate))

@@ -217,6 +217,25 @@ def test_extended_key_usage_with_client_auth_among_others_passes() -> None:
     assert set(found(case)) == set()
 
 
+def test_extended_key_usage_of_an_intermediate_limits_the_device_below_it() -> None:
+    line = make(
+        "quayline",
+        issuer=root(),
+        key="p256#line",
+        ca=True,
+        extended=[ExtendedKeyUsageOID.SERVER_AUTH],
+    )
+    finding = found(context(device(issuer=line), line))["e_eku_without_client_auth"]
+    assert "quayline" in finding.message
+    assert "serverAuth" in finding.message
+
+
+def test_extended_key_usage_for_any_purpose_passes() -> None:
+    usage = [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]
+    case = context(device(extended=usage), known_cas=(root().certificate,))
+    assert set(found(case)) == set()
+
+
 def test_key_usage_in_the_finding_is_told_by_name() -> None:
     finding = found(context(device(usage=key_usage("key_encipherment", "key_agreement"))))[
         "e_key_usage_without_digital_signature"
