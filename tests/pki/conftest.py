@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -26,16 +26,18 @@ def intermediate(root: Made) -> Made:
 def openssl(tmp_path: Path) -> Callable[..., str]:
     """Run the machine's `openssl` in the test's folder and return its standard output."""
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, answers: str = "", expected: Collection[int] = (0,)) -> str:
         done = subprocess.run(
             ["openssl", *arguments],
             cwd=tmp_path,
             check=False,
             capture_output=True,
+            input=answers,
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, f"openssl {' '.join(arguments)}:\n{done.stderr}{done.stdout}"
+        said = f"openssl {' '.join(arguments)}:\n{done.stderr}{done.stdout}"
+        assert done.returncode in expected, said
         return done.stdout
 
     return run

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from OpenSSL import crypto
 from OpenSSL._util import lib as openssl_library
 from tests.support.x509 import (
     NOW,
@@ -25,6 +26,7 @@ from tests.support.x509 import (
 )
 
 from mooring.pki import chainfacts
+from mooring.pki.certificates import certificate_der
 from mooring.pki.verifier import (
     CLOCK_SKEW,
     MAX_PRESENTED_CERTIFICATES,
@@ -122,6 +124,15 @@ def test_verify_when_intermediates_signature_is_broken_refuses(key: str) -> None
     refusal = refused([leaf.certificate, broken], [top.certificate])
     assert refusal.code == "bad-signature"
     assert refusal.certificate_subject == "CN=intermediate, O=Quay"
+
+
+def test_verify_when_ca_and_its_issuer_share_a_name_without_key_identifiers_refuses() -> None:
+    # OpenSSL takes the trusted one of the two for the leaf's issuer, and does not look further.
+    top = make_ca("same")
+    ca = make_ca("same", top)
+    leaf = make_leaf("edge01", ca)
+    refusal = refused([leaf.certificate, ca.certificate], [top.certificate])
+    assert refusal.code == "ambiguous-issuer"
 
 
 # -- validity -----------------------------------------------------------------------------------
@@ -371,6 +382,67 @@ def test_verify_when_leaf_cannot_be_read_refuses(root: Made) -> None:
     assert refusal.certificate_subject == "CN=edge01, O=Quay"
 
 
+def test_verify_when_subject_cannot_be_read_refuses(root: Made) -> None:
+    der = certificate_der(make_leaf("edge01", root).certificate)
+    leaf = x509.load_der_x509_certificate(der.replace(b"edge01", b"\xff\xfe\xfd\xfc\xfb\xfa"))
+    refusal = refused([leaf], [root.certificate])
+    assert refusal.code in {"malformed", "bad-signature"}
+    assert refusal.certificate_subject == "(unreadable subject)"
+    genuine = make_leaf("edge02", root).certificate
+    assert ChainVerifier().verify([genuine, leaf], CaSet([root.certificate]), at=NOW)
+
+
+def test_verify_when_openssl_cannot_read_what_cryptography_can_refuses(
+    root: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise crypto.Error([])
+
+    leaf = make_leaf("edge01", root)
+    monkeypatch.setattr(crypto, "load_certificate", fail)
+    assert refused([leaf.certificate], [root.certificate]).code == "malformed"
+
+
+def test_verify_when_openssl_takes_a_shorter_way_refuses_the_longer(
+    root: Made, intermediate: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not known to happen: the ways are found so that it cannot. A guard for what is not known.
+    leaf = make_leaf("edge01", intermediate)
+    monkeypatch.setattr(crypto.X509StoreContext, "get_verified_chain", lambda _: [None, None])
+    presented = [leaf.certificate, intermediate.certificate]
+    assert refused(presented, [root.certificate]).code == "chain-invalid"
+
+
+def test_verify_when_openssl_left_an_error_behind_clears_it(root: Made) -> None:
+    odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+    leaf = make_leaf("edge01", root, extensions=[(odd, True)])
+    openssl_library.ERR_put_error(20, 0, 1, b"somewhere", 1)
+    assert openssl_library.ERR_peek_error() != 0
+    refused([leaf.certificate], [root.certificate])
+
+
+def test_verify_when_signature_checks_run_out_refuses(
+    root: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mooring.pki.chainpaths.MAX_SIGNATURE_CHECKS", 3)
+    namesakes = [make_ca("root").certificate for _ in range(4)]
+    leaf = make_leaf("edge01", root)
+    refusal = refused([leaf.certificate, *namesakes, root.certificate], [])
+    assert refusal.code == "chain-too-long"
+    assert "too many possible issuers" in refusal.message
+
+
+def test_verify_when_paths_run_out_accepts_those_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mooring.pki.chainpaths.MAX_PATHS", 2)
+    key = key_of("p256#rolled")
+    editions = [make_ca("root", key=key).certificate for _ in range(5)]
+    leaf = make_leaf("edge01", make_ca("root", key=key))
+    path = ChainVerifier().verify([leaf.certificate], CaSet(editions), at=NOW)
+    assert len(path.known) == 2
+
+
 def test_verify_when_an_extra_cannot_be_read_ignores_it(root: Made, intermediate: Made) -> None:
     leaf = make_leaf("edge01", intermediate)
     namesake = make("intermediate", root, extensions=[(NO_CONSTRAINTS, True)]).certificate
@@ -433,6 +505,14 @@ def test_verify_pinned_when_not_good_refuses(leaf: x509.Certificate, code: str) 
         ChainVerifier().verify_pinned(leaf, at=NOW)
     assert caught.value.code == code
     assert caught.value.certificate_subject == "CN=edge01, O=Quay"
+
+
+def test_verify_pinned_when_it_cannot_be_read_refuses(root: Made) -> None:
+    der = certificate_der(make_leaf("edge01", root).certificate)
+    leaf = x509.load_der_x509_certificate(der.replace(b"edge01", b"\xff\xfe\xfd\xfc\xfb\xfa"))
+    with pytest.raises(ChainRefused) as caught:
+        ChainVerifier().verify_pinned(leaf, at=NOW)
+    assert caught.value.code == "malformed"
 
 
 @pytest.mark.parametrize("leaf", ["sha1-leaf.pem", "md5-leaf.pem"])

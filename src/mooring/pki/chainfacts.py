@@ -47,6 +47,7 @@ class RefusalCode(StrEnum):
     WEAK_SIGNATURE = "weak-signature"
     CRITICAL_EXTENSION = "critical-extension"
     NAME_CONSTRAINT = "name-constraint"
+    AMBIGUOUS_ISSUER = "ambiguous-issuer"
     CHAIN_INVALID = "chain-invalid"
 
 
@@ -80,6 +81,10 @@ _REMEDIES = {
     RefusalCode.WEAK_SIGNATURE: "Have it signed with SHA-256 or stronger.",
     RefusalCode.CRITICAL_EXTENSION: "Have it issued without that critical extension.",
     RefusalCode.NAME_CONSTRAINT: "Use a name that the CA's name constraints allow.",
+    RefusalCode.AMBIGUOUS_ISSUER: (
+        "Give every CA of the chain a name of its own, or issue with subject and authority key "
+        "identifiers."
+    ),
     RefusalCode.CHAIN_INVALID: "Check the chain with: openssl verify -partial_chain",
 }
 

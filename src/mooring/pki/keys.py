@@ -18,6 +18,13 @@ PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 MIN_RSA_BITS = 2048
 """Shorter RSA keys are refused everywhere. NIST SP 800-131A disallows them since 2014."""
 
+MAX_RSA_BITS = 8192
+"""Longer RSA keys are refused too: checking a signature costs time with the square of the length,
+and it is strangers who choose the keys that are checked."""
+
+MAX_RSA_EXPONENT_BITS = 33
+"""Usual exponents are 3 and 65537; checking a signature costs time with the exponent's length."""
+
 RSA_PUBLIC_EXPONENT = 65537
 """The only exponent that every TLS stack takes."""
 
@@ -98,11 +105,17 @@ def describe_key(key: object) -> str:
 def key_weakness(key: object) -> str | None:
     """Return why a private or public key is not good enough, or None if it is.
 
-    Good are RSA of at least `MIN_RSA_BITS` bits and the `STRONG_CURVES`.
+    Good are RSA of `MIN_RSA_BITS` to `MAX_RSA_BITS` bits and the `STRONG_CURVES`.
     """
-    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key_weakness(key.public_key())
+    if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < MIN_RSA_BITS:
             return f"RSA key of {key.key_size} bits, fewer than {MIN_RSA_BITS}"
+        if key.key_size > MAX_RSA_BITS:
+            return f"RSA key of {key.key_size} bits, more than {MAX_RSA_BITS}"
+        if key.public_numbers().e.bit_length() > MAX_RSA_EXPONENT_BITS:
+            return f"RSA key with a public exponent of more than {MAX_RSA_EXPONENT_BITS} bits"
         return None
     if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         if key.curve.name not in STRONG_CURVES:

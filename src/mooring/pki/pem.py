@@ -36,7 +36,7 @@ from mooring.pki.errors import (
     WrongBox,
 )
 from mooring.pki.keys import PrivateKey, describe_key, dump_key, public_key_der
-from mooring.pki.pemblocks import Block, Repair, cut_blocks
+from mooring.pki.pemblocks import CERTIFICATE_LABELS, KEY_LABELS, Block, Repair, cut_blocks
 
 __all__ = [
     "CertificateIntake",
@@ -51,12 +51,10 @@ __all__ = [
 MAX_CHAIN_CERTIFICATES = 16
 """Certificates in a pasted chain. Real chains have two to four."""
 
-_CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
-_KEY_LABELS = frozenset(
-    {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY"}
-)
 # Blocks that `openssl ecparam -genkey` and `openssl dhparam` leave beside a key.
 _HARMLESS_LABELS = frozenset({"EC PARAMETERS", "DH PARAMETERS"})
+# The old encryption (RFC 1421) with what `cryptography` decrypts of it.
+_OLD_CIPHERS = frozenset({"AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC"})
 _FOREIGN_LABELS = {
     "CERTIFICATE REQUEST": (
         "a certificate signing request",
@@ -253,9 +251,9 @@ def _collect_certificates(text: str | bytes, field: str) -> tuple[list[Certifica
 
 def _kind_of(block: Block, field: str) -> str:
     """Return "certificate", "key" or "harmless"; raise WrongBox for what belongs nowhere here."""
-    if block.label in _CERTIFICATE_LABELS:
+    if block.label in CERTIFICATE_LABELS:
         return "certificate"
-    if block.label in _KEY_LABELS:
+    if block.label in KEY_LABELS:
         return "key"
     if block.label in _HARMLESS_LABELS:
         return "harmless"
@@ -307,27 +305,28 @@ def _load_block(block: Block, field: str) -> Certificate:
 def _open_key(
     block: Block, passphrase: bytes | None, field: str, repairs: list[Repair]
 ) -> KeyIntake:
-    password = passphrase or None
-    try:
-        key, encrypted = _load_key(block, password)
-    except TypeError as error:
+    encrypted = _is_encrypted(block)
+    if encrypted and not passphrase:
         raise KeyEncrypted(
             f"{field}: the key is encrypted and no passphrase was given.",
             "Give its passphrase, or remove the encryption: openssl pkey -in FILE -out PLAIN",
             field=field,
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _key_fault(block, error, field) from error
+        )
+    password = passphrase if encrypted else None
+    try:
+        key = _load_key(block, password)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _key_fault(block, error, field, encrypted=encrypted) from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise KeyKindUnsupported(
             f"{field}: a key of kind {describe_key(key)}.",
             "Use an RSA key of 2048 bits or more, or an EC key on P-256 or P-384.",
             field=field,
         )
-    if encrypted and block.label == "ENCRYPTED PRIVATE KEY":
+    if block.label == "ENCRYPTED PRIVATE KEY":
         pem = block.to_pem()
     else:
-        pem = dump_key(key, passphrase=password if encrypted else None)
+        pem = dump_key(key, passphrase=password)
         if block.label not in {"PRIVATE KEY", ""}:
             repairs.append(
                 Repair("key-converted", f"The key was converted from {block.label} to PKCS#8.")
@@ -335,31 +334,37 @@ def _open_key(
     return KeyIntake(key, pem, encrypted, tuple(repairs))
 
 
-def _load_key(block: Block, password: bytes | None) -> tuple[object, bool]:
-    """Return the key and whether it was encrypted; TypeError: encrypted, no password."""
-    if block.headers:
-        return serialization.load_pem_private_key(block.to_pem(), password), True
+def _is_encrypted(block: Block) -> bool:
+    if block.label:
+        return bool(block.headers) or block.label == "ENCRYPTED PRIVATE KEY"
     try:
-        return serialization.load_der_private_key(block.der, password=None), False
+        serialization.load_der_private_key(block.der, password=None)
     except TypeError:
-        if password is None:
-            raise
-        return serialization.load_der_private_key(block.der, password), True
+        return True  # cryptography's answer for "encrypted, and no password given"
+    return False
 
 
-def _key_fault(block: Block, error: Exception, field: str) -> PkiError:
-    encrypted = bool(block.headers) or block.label == "ENCRYPTED PRIVATE KEY"
-    if encrypted and isinstance(error, ValueError):
-        # A wrong passphrase and a damaged body look alike: both end in padding that is wrong.
-        return PassphraseWrong(
-            f"{field}: the passphrase does not open the key.",
-            "Type the passphrase again; if it is right, copy the key again.",
-            field=field,
-        )
+def _load_key(block: Block, password: bytes | None) -> object:
+    if block.headers:
+        cipher = block.headers[1].removeprefix("DEK-Info: ").partition(",")[0]
+        if cipher not in _OLD_CIPHERS:
+            raise UnsupportedAlgorithm(cipher)
+        return serialization.load_pem_private_key(block.to_pem(), password)
+    return serialization.load_der_private_key(block.der, password)
+
+
+def _key_fault(block: Block, error: Exception, field: str, *, encrypted: bool) -> PkiError:
     if isinstance(error, UnsupportedAlgorithm):
         return KeyKindUnsupported(
             f"{field}: a key or an encryption of a kind that cannot be read.",
             "Use an RSA or EC key, plain or encrypted with: openssl pkcs8 -topk8 -v2 aes256",
+            field=field,
+        )
+    if encrypted:
+        # A wrong passphrase and a damaged body look alike: both end in padding that is wrong.
+        return PassphraseWrong(
+            f"{field}: the passphrase does not open the key.",
+            "Type the passphrase again; if it is right, copy the key again.",
             field=field,
         )
     return KeyMalformed(

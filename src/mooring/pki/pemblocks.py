@@ -50,8 +50,12 @@ _LINE_END = re.compile("\r\n|\r|\n|\u2028|\u2029|\x0b|\x0c|\x85")
 # RFC 1421 §4.6: the old OpenSSL encryption. Flattened text puts the headers and the body on one
 # line, so the value's own shape has to tell where the body begins.
 _HEADERS = re.compile(
-    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*(?P<dek>[A-Z0-9-]+\s*,\s*[0-9A-F]+)(?:\s|$)",
+    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*(?P<dek>[A-Z0-9-]+\s*,\s*[0-9A-F]+)(?:\s+|$)",
     re.IGNORECASE,
+)
+CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
+KEY_LABELS = frozenset(
+    {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY"}
 )
 
 
@@ -71,7 +75,7 @@ class Block:
         label: The words after BEGIN, upper case; empty for bare base64 or DER.
         headers: RFC 1421 headers as lines without line ends; only for old encrypted keys.
         der: The decoded body.
-        der_length: Length in bytes of the first DER element in `der`; 0 if encrypted by headers.
+        der_length: Length in bytes of the first DER element in `der`; 0 if it was not looked at.
         first_line: Line of BEGIN.
         last_line: Line of END.
     """
@@ -183,6 +187,7 @@ class _Cutter:
                 begin = armour
                 continue
             if begin is None:
+                self._outside(end_of_last, armour.start())
                 raise PemBeginMissing(
                     f"{self._field}: line {self._line(armour.start())} ends a block that no "
                     "BEGIN line began.",
@@ -255,12 +260,12 @@ class _Cutter:
                 "Proc-Type: 4,ENCRYPTED",
                 "DEK-Info: " + "".join(found["dek"].split()).upper(),
             )
-            body_start = found.end("dek")
+            body_start = found.end()
         body = decode_body(
             self._text[body_start : end.start()],
             first_line=self._line(body_start),
             label=label,
-            opaque=bool(headers),
+            opaque=bool(headers) or label not in CERTIFICATE_LABELS | KEY_LABELS,
             trailing=label == "TRUSTED CERTIFICATE",
             field=self._field,
         )

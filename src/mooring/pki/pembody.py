@@ -55,7 +55,8 @@ def decode_body(
         text: What stands between the BEGIN and the END line.
         first_line: Line number of the first character of `text`.
         label: The block's label, for messages.
-        opaque: The body is encrypted as a whole, so its bytes say nothing about their length.
+        opaque: The body is encrypted or of an unknown kind; its bytes say nothing about their
+            length.
         trailing: Bytes may follow the first DER element.
         field: Name of the input in messages.
 
@@ -95,7 +96,10 @@ class _Lines:
         ]
         self.widthless = [line for _, line in self.numbered]
         self.last_number = self.numbered[-1][0] if self.numbered else first_line
-        inner = raw[1:-1] if len(raw) > 2 else raw
+        # What is left of the BEGIN line, and of the END line, is no line of the body.
+        inner = raw[0 if raw[0].strip() else 1 :]
+        if inner and not inner[-1].strip():
+            inner.pop()
         self.irregular = (
             any(line != line.strip() or not line for line in inner) or self.odd_line() is not None
         )

@@ -79,14 +79,12 @@ class _X509Error(IntEnum):
     PATH_LENGTH_EXCEEDED = 25
     KEYUSAGE_NO_CERTSIGN = 32
     UNHANDLED_CRITICAL_EXTENSION = 34
-    INVALID_NON_CA = 37
     PERMITTED_VIOLATION = 47
     EXCLUDED_VIOLATION = 48
     INVALID_CA_CERT = 79
 
 
 _REFUSAL_CODES = {
-    _X509Error.CERT_SIGNATURE_FAILURE: RefusalCode.BAD_SIGNATURE,
     _X509Error.CERT_NOT_YET_VALID: RefusalCode.NOT_YET_VALID,
     _X509Error.CERT_HAS_EXPIRED: RefusalCode.EXPIRED,
     _X509Error.INVALID_CA: RefusalCode.ISSUER_NOT_CA,
@@ -399,6 +397,14 @@ def _translated(
 ) -> ChainRefused:
     number, depth, words = error.errors
     at_fault = certificates[min(depth, len(certificates) - 1)]
+    if number == _X509Error.CERT_SIGNATURE_FAILURE:
+        # Every signature on this way was seen to be good, so OpenSSL took another certificate of
+        # the issuer's name: it goes by names unless key identifiers tell them apart.
+        return refusal(
+            RefusalCode.AMBIGUOUS_ISSUER,
+            at_fault,
+            "stands below two CAs of one name that no key identifier tells apart",
+        )
     code = _REFUSAL_CODES.get(number, RefusalCode.CHAIN_INVALID)
     return refusal(code, at_fault, f"does not fit into the chain: {words}")
 
