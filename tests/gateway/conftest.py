@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.scripted_azure import ScriptedAzure
 
