@@ -1,0 +1,132 @@
+"""DPS and one hub over a real store, for tests of the services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support import authority
+from tests.support.clocks import StandingClock
+from tests.support.stores import Stores
+
+from mooring.cloud.dps.model import (
+    CaReferences,
+    CertificateSlots,
+    EnrollmentDraft,
+    EnrollmentTerms,
+    GroupDraft,
+    LinkedHub,
+    Operation,
+    RegisterCommand,
+    SubjectRules,
+)
+from mooring.cloud.dps.service import DpsService
+from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect
+from mooring.cloud.hub.service import HubService
+from mooring.cloud.linked_hubs import OwnHubs
+from mooring.pki.certificates import Certificate
+from mooring.pki.plans import Issued
+from mooring.runtime.attempts import Attempt, AttemptRecorder
+
+
+@dataclass
+class CloudWorld:
+    """One cloud: a DPS linked with the hub ``localhost``."""
+
+    stores: Stores
+    clock: StandingClock
+    dps: DpsService
+    hubs: HubService
+    hub: Hub
+    last_attempt: Attempt | None = None
+
+    @classmethod
+    async def open(cls, stores: Stores, *, rules: SubjectRules = SubjectRules.AZURE) -> CloudWorld:
+        clock = StandingClock()
+        hubs = await HubService.start(stores.hub, clock=clock)
+        dps = await DpsService.start(stores.dps, OwnHubs(hubs), clock=clock, subject_rules=rules)
+        if hubs.hubs.list():
+            return cls(stores, clock, dps, hubs, hubs.hubs.list()[0])
+        hub = await hubs.hubs.create("first", "localhost")
+        await dps.linked_hubs.link(LinkedHub("localhost"))
+        return cls(stores, clock, dps, hubs, hub)
+
+    async def register(
+        self,
+        *presented: Certificate,
+        registration_id: str = "edgegw01",
+        id_scope: str | None = None,
+    ) -> Operation:
+        """Register; the attempt is in `last_attempt` whatever comes of it."""
+        recorder = AttemptRecorder("registration", clock=self.clock)
+        try:
+            return await self.dps.register(
+                RegisterCommand(
+                    id_scope=self.dps.id_scope if id_scope is None else id_scope,
+                    registration_id=registration_id,
+                    presented=presented,
+                    payload=None,
+                    api_version="2019-03-31",
+                    source_address="127.0.0.1",
+                    recorder=recorder,
+                )
+            )
+        finally:
+            self.last_attempt = recorder.snapshot()
+
+    async def connect(
+        self,
+        *presented: Certificate,
+        device_id: str = "edgegw01",
+        host_name: str = "localhost",
+        password: str | None = None,
+        module_id: str | None = None,
+    ) -> AuthenticatedDevice:
+        """Authenticate at the hub; the attempt is in `last_attempt` whatever comes of it."""
+        recorder = AttemptRecorder("hub", clock=self.clock)
+        try:
+            return await self.hubs.authenticate(
+                HubConnect(
+                    host_name, device_id, module_id, presented, password, "127.0.0.1", recorder
+                )
+            )
+        finally:
+            self.last_attempt = recorder.snapshot()
+
+    async def add_ca(self, name: str, issued: Issued, *, verified: bool = True) -> None:
+        await self.dps.certificates.add(name, issued.certificate_pem, verified=verified)
+
+    async def add_group(
+        self, name: str, *references: str, terms: EnrollmentTerms | None = None
+    ) -> None:
+        await self.dps.groups.put(
+            GroupDraft(name, CaReferences(*references), terms or EnrollmentTerms())
+        )
+
+    async def enroll(
+        self, certificate: Issued, registration_id: str = "edgegw01", **fields: Any
+    ) -> None:
+        await self.dps.enrollments.put(
+            EnrollmentDraft(
+                registration_id, CertificateSlots(certificate.certificate_pem), **fields
+            )
+        )
+
+    @property
+    def failure(self) -> tuple[str, str] | None:
+        """Stage and code of the last attempt's failure."""
+        assert self.last_attempt is not None
+        failure = self.last_attempt.failure
+        if failure is None:
+            return None
+        assert failure.cause
+        assert failure.remedy
+        return failure.stage, failure.code
+
+    @property
+    def stages(self) -> list[str]:
+        assert self.last_attempt is not None
+        return [stage.name for stage in self.last_attempt.stages]
+
+
+__all__ = ["CloudWorld", "authority"]
