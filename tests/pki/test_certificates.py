@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.x509 import NOW, VECTORS, Made, make, name, vector
 
@@ -109,6 +109,7 @@ def test_load_der_certificate_when_an_extension_cannot_be_read_refuses() -> None
         load_der_certificate(certificate_der(broken))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=300), st.binary(max_size=300)))
 def test_load_certificate_when_given_anything_raises_only_its_own_errors(
     data: str | bytes,

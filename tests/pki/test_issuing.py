@@ -253,6 +253,12 @@ def test_issue_device_when_a_ca_further_up_forbids_it_refuses() -> None:
     assert device_by(ca.certificate, ca.key)  # the top is not in sight
 
 
+def test_issue_device_when_something_further_up_states_no_constraints_does_not_mind() -> None:
+    top = make_ca("top", ca=None)
+    ca = make_ca("intermediate", top)
+    assert device_by(ca.certificate, ca.key, top.certificate)
+
+
 def test_issue_intermediate_when_path_length_has_no_room_refuses() -> None:
     root = issue_root(ROOT_SUBJECT, now=NOW, algorithm=P256, path_length=1)
     with pytest.raises(PathLengthInvalid, match="leaves room for 0"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mooring.pki.errors import (
@@ -127,6 +127,7 @@ def test_answer_or_none_when_blank_or_period_is_none(answer: str, meaning: str |
     assert answer_or_none(answer) == meaning
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_proposed_common_name_when_anything_is_given_obeys_the_rule(text: str) -> None:
     proposed = proposed_common_name(text)
@@ -135,6 +136,7 @@ def test_proposed_common_name_when_anything_is_given_obeys_the_rule(text: str) -
     assert proposed_common_name(proposed) == proposed
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},

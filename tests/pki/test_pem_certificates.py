@@ -28,6 +28,7 @@ from mooring.pki.errors import (
 from mooring.pki.keys import dump_key
 from mooring.pki.pem import MAX_CHAIN_CERTIFICATES, take_bundle, take_certificates
 from mooring.pki.pemblocks import MAX_BLOCKS, MAX_TEXT_BYTES
+from mooring.pki.pembody import der_length
 
 LEAF = vector("v1-leaf.pem")
 PEM = dump_certificate(LEAF)
@@ -142,6 +143,26 @@ REPAIRED: dict[str, tuple[str | bytes, set[str]]] = {
 def test_take_certificates_when_paste_can_be_mended_says_what_was(case: str) -> None:
     text, expected = REPAIRED[case]
     assert codes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "length"),
+    [
+        ("", 0),
+        ("30", 0),
+        ("0500", 0),
+        ("3000", 2),
+        ("307f", 129),
+        ("308180", 131),
+        ("30820100", 260),
+        ("3083010000", 65541),
+        ("3080", 0),
+        ("308400000001", 0),
+        ("308201", 0),
+    ],
+)
+def test_der_length_when_header_is_read_tells_the_whole_length(data: str, length: int) -> None:
+    assert der_length(bytes.fromhex(data)) == length
 
 
 def test_take_certificates_when_padding_is_missing_mends_it() -> None:

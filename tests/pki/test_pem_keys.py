@@ -6,7 +6,7 @@ import base64
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.x509 import VECTORS, key_of, make, vector
 
@@ -246,6 +246,7 @@ ANYTHING = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(ANYTHING, st.one_of(st.none(), st.binary(max_size=4)))
 def test_intake_when_given_anything_raises_only_its_own_errors(
     text: str | bytes, passphrase: bytes | None
@@ -257,6 +258,7 @@ def test_intake_when_given_anything_raises_only_its_own_errors(
             continue
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0), st.text(min_size=1, max_size=3))
 def test_take_certificates_when_one_place_is_changed_is_the_same_or_refused(
     place: int, inserted: str

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from tests.support.x509 import NOW, Made, key_of, make_ca, make_leaf
 
+from mooring.pki import chainpaths
 from mooring.pki import verifier as module
 from mooring.pki.verifier import CLOCK_SKEW, CaSet, ChainRefused, ChainVerifier
 
@@ -175,6 +177,25 @@ def test_verify_when_strangers_fill_the_memory_of_cas_stays_bounded(
         verifier.verify([leaf.certificate, ca.certificate], known, at=NOW)
     assert len(verifier._memory._facts) <= 3
     assert len(verifier._memory._signed) <= 3
+
+
+def test_verify_when_another_device_has_the_same_intermediate_checks_its_own_signature_only(
+    root: Made, intermediate: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = ChainVerifier()
+    known = CaSet([root.certificate])
+    first, second = (make_leaf(f"edge{n}", intermediate).certificate for n in range(2))
+    verifier.verify([first, intermediate.certificate], known, at=NOW)
+    checked: list[object] = []
+    genuine = chainpaths.has_signed
+
+    def counted(parent: x509.Certificate, child: x509.Certificate) -> bool:
+        checked.append(child)
+        return genuine(parent, child)
+
+    monkeypatch.setattr(chainpaths, "has_signed", counted)
+    verifier.verify([second, intermediate.certificate], known, at=NOW)
+    assert checked == [second]
 
 
 # -- sets of known CAs --------------------------------------------------------------------------

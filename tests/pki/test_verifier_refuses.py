@@ -301,6 +301,19 @@ def test_verify_when_intermediates_signature_is_weak_refuses() -> None:
     assert refusal.certificate_subject == "CN=sha1intermediate, O=Quay, C=IT"
 
 
+def test_verify_when_signature_algorithm_is_unknown_refuses(root: Made) -> None:
+    der = certificate_der(make_leaf("edge01", root).certificate)
+    ecdsa_with_sha256, nothing = (
+        bytes.fromhex("2a8648ce3d040302"),
+        bytes.fromhex("2a8648ce3d040379"),
+    )
+    assert der.count(ecdsa_with_sha256) == 2
+    leaf = x509.load_der_x509_certificate(der.replace(ecdsa_with_sha256, nothing))
+    refusal = refused([leaf], [root.certificate])
+    assert refusal.code == "weak-signature"
+    assert "unknown kind" in refusal.message
+
+
 def test_verify_when_topmost_known_ca_is_no_root_and_weakly_signed_refuses() -> None:
     refusal = refused([vector("below-sha1.pem")], [vector("sha1-intermediate.pem")], at=VECTOR_TIME)
     assert refusal.code == "weak-signature"

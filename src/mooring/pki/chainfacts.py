@@ -14,7 +14,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mooring.pki.certificates import (
-    MAX_CERTIFICATE_BYTES,
     PARSE_FAULTS,
     Certificate,
     format_name,
@@ -228,13 +227,3 @@ def client_usage_fault(certificate: Certificate) -> str | None:
         return None
     # RFC 5246 §7.4.8, RFC 8446 §4.4.2.2: a client signs with its key.
     return None if usage.digital_signature else "has a key usage without digitalSignature"
-
-
-def check_size(certificate: Certificate, der: bytes) -> None:
-    """Refuse a presented certificate of more than `MAX_CERTIFICATE_BYTES`."""
-    if len(der) > MAX_CERTIFICATE_BYTES:
-        raise refusal(
-            RefusalCode.CERTIFICATE_TOO_LARGE,
-            certificate,
-            f"has {len(der)} bytes, more than {MAX_CERTIFICATE_BYTES}",
-        )

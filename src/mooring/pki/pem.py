@@ -10,21 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mooring.pki.certificates import (
-    PARSE_FAULTS,
     Certificate,
-    certificate_der,
     dump_certificate,
-    format_name,
     load_der_certificate,
 )
+from mooring.pki.chainorder import leaf_first
 from mooring.pki.errors import (
     CertificateMalformed,
-    CertificatesUnrelated,
     InputTooLarge,
     KeyEncrypted,
     KeyKindUnsupported,
@@ -135,7 +132,7 @@ def take_certificates(text: str | bytes, *, field: str = "certificate") -> Certi
             "Paste the certificate and its own chain only.",
             field=field,
         )
-    ordered = _leaf_first(certificates, field)
+    ordered = leaf_first(certificates, field)
     if ordered != certificates:
         repairs.append(Repair("chain-reordered", "The chain was put in order, leaf first."))
     return _certificate_intake(ordered, repairs)
@@ -373,41 +370,3 @@ def _key_fault(block: Block, error: Exception, field: str, *, encrypted: bool) -
         "Copy the key again, from its BEGIN line to its END line.",
         field=field,
     )
-
-
-def _leaf_first(certificates: list[Certificate], field: str) -> list[Certificate]:
-    """Return the chain in order; `certificates` itself (equal) when it is in order already."""
-    if len(certificates) == 1:
-        return certificates
-    issuers = {
-        certificate_der(child): [
-            parent for parent in certificates if parent != child and _issued(parent, child)
-        ]
-        for child in certificates
-    }
-    parents = [parent for found in issuers.values() for parent in found]
-    leaves = [certificate for certificate in certificates if certificate not in parents]
-    # Two editions of one self-signed root vouch for each other: keep the first one's place.
-    leaf = leaves[0] if leaves else certificates[0]
-    ordered = [leaf]
-    for certificate in ordered:
-        ordered += [
-            parent for parent in issuers[certificate_der(certificate)] if parent not in ordered
-        ]
-    strangers = [certificate for certificate in certificates if certificate not in ordered]
-    if strangers:
-        raise CertificatesUnrelated(
-            f"{field}: {format_name(strangers[0].subject)!r} is not in the chain of "
-            f"{format_name(leaf.subject)!r}.",
-            "Paste one device certificate, followed by the certificates that issued it.",
-            field=field,
-        )
-    return ordered
-
-
-def _issued(parent: Certificate, child: Certificate) -> bool:
-    try:
-        child.verify_directly_issued_by(parent)
-    except (InvalidSignature, *PARSE_FAULTS):
-        return False
-    return True

@@ -35,18 +35,22 @@ from mooring.pki.certificates import (
     certificate_der,
     is_self_issued,
 )
+from mooring.pki.chainchecks import (
+    CLOCK_SKEW,
+    check_dates,
+    check_key,
+    check_signature_hash,
+    check_size,
+)
 from mooring.pki.chainfacts import (
     CaFacts,
     ChainRefused,
     RefusalCode,
-    check_size,
     client_usage_fault,
     no_certificate,
     refusal,
-    signature_weakness,
 )
 from mooring.pki.chainpaths import CaMemory, CaSet, PathSearch
-from mooring.pki.keys import certificate_key_weakness
 
 __all__ = [
     "CLOCK_SKEW",
@@ -57,10 +61,6 @@ __all__ = [
     "RefusalCode",
     "VerifiedPath",
 ]
-
-CLOCK_SKEW = timedelta(minutes=5)
-"""Allowance at either end of a validity: a certificate just issued on a machine whose clock runs
-ahead must work, and five minutes more after years make no difference."""
 
 MAX_PRESENTED_CERTIFICATES = 10
 """Certificates that a peer may send, leaf included. Real chains have two to four."""
@@ -208,11 +208,11 @@ class ChainVerifier:
             raise ValueError("at must be aware")
         check_size(leaf, certificate_der(leaf))
         try:
-            _check_key(leaf)
+            check_key(leaf)
             if not is_self_issued(leaf):
-                _check_signature_hash(leaf)
+                check_signature_hash(leaf)
             if check_validity:
-                _check_validity(leaf, at)
+                check_dates(leaf, at)
         except PARSE_FAULTS as error:
             raise _unreadable(leaf, error) from error
 
@@ -309,12 +309,12 @@ def _end(certificates: Sequence[Certificate]) -> datetime:
 
 def _check_way(leaf: Certificate, way: Sequence[CaFacts], at: datetime) -> None:
     """Refuse what is wrong with a way beside its signatures; issuers' own faults were seen."""
-    _check_key(leaf)
+    check_key(leaf)
     usage = client_usage_fault(leaf)
     if usage:
         raise refusal(RefusalCode.WRONG_KEY_USAGE, leaf, usage)
     if not way and not is_self_issued(leaf):
-        _check_signature_hash(leaf)
+        check_signature_hash(leaf)
     for position, facts in enumerate(way):
         # A root's signature on itself proves nothing anyway, so its hash does not matter.
         is_root = position == len(way) - 1 and facts.self_issued
@@ -323,32 +323,7 @@ def _check_way(leaf: Certificate, way: Sequence[CaFacts], at: datetime) -> None:
                 RefusalCode.WEAK_SIGNATURE, facts.certificate, f"has a {facts.signature_weakness}"
             )
     for certificate in (leaf, *_certificates(way)):
-        _check_validity(certificate, at)
-
-
-def _check_key(certificate: Certificate) -> None:
-    weakness = certificate_key_weakness(certificate)
-    if weakness:
-        raise refusal(RefusalCode.WEAK_KEY, certificate, f"has a {weakness}")
-
-
-def _check_signature_hash(certificate: Certificate) -> None:
-    weakness = signature_weakness(certificate)
-    if weakness:
-        raise refusal(RefusalCode.WEAK_SIGNATURE, certificate, f"has a {weakness}")
-
-
-def _check_validity(certificate: Certificate, at: datetime) -> None:
-    end = certificate.not_valid_after_utc
-    if at - CLOCK_SKEW > end:
-        raise refusal(RefusalCode.EXPIRED, certificate, f"expired at {end:%Y-%m-%d %H:%M:%S} UTC")
-    start = certificate.not_valid_before_utc
-    if at + CLOCK_SKEW < start:
-        raise refusal(
-            RefusalCode.NOT_YET_VALID,
-            certificate,
-            f"is not valid before {start:%Y-%m-%d %H:%M:%S} UTC",
-        )
+        check_dates(certificate, at)
 
 
 def _unreadable(certificate: Certificate, error: Exception) -> ChainRefused:
@@ -384,7 +359,7 @@ def _ask_openssl(leaf_der: bytes, way: Sequence[CaFacts], at: datetime, leaf: Ce
 def _common_moment(certificates: Sequence[Certificate], at: datetime) -> datetime:
     """Return the moment nearest to `at` at which all are valid, if there is one.
 
-    OpenSSL knows no allowance for clocks; `_check_validity` has seen that `at` is within ours.
+    OpenSSL knows no allowance for clocks; `check_dates` has seen that `at` is within ours.
     """
     # Its comparison counts the very last second as over (X509_cmp_time), RFC 5280 §4.1.2.5 does
     # not.
