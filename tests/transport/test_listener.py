@@ -203,7 +203,7 @@ async def test_connection_when_handshake_is_done_outlives_the_timeout(
 
 @pytest.mark.parametrize(
     ("first", "said"),
-    [(b"", "saying nothing"), (client_hello()[:20], "in the middle of the handshake")],
+    [(b"", "without a word"), (client_hello()[:20], "in the middle of the handshake")],
     ids=["silent", "stalled"],
 )
 async def test_handshake_when_peer_hangs_up_is_reported(

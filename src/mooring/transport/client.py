@@ -154,6 +154,8 @@ class ClientConnection:
 
     async def close(self, *, within_s: float = CLOSE_S) -> None:
         """Close in order, sending what is queued; after `within_s` seconds, abort. Never raises."""
+        if self._closed:
+            return
         self._closed = True
         self._writer.close()
         try:

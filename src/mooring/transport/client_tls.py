@@ -65,6 +65,7 @@ def load_client_context(tls: ClientTls) -> ssl.SSLContext:
             PassphraseWrong.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and host name
+    context.hostname_checks_common_name = False  # RFC 9525 §6.3: alternative names only
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # A trusted intermediate is enough, as the verifier on the other side has it too.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

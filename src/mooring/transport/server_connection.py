@@ -225,10 +225,14 @@ class ServerConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         """Take the end of the peer's stream; the raw transport closes itself on return."""
         if self._state in _SHAKING:
-            said = (
-                "in the middle of the handshake" if self._early or self._tls else "saying nothing"
-            )
-            self._handshake_failed(f"the peer closed the connection {said}")
+            if self._early or self._tls is not None:
+                reason = (
+                    "the peer closed the connection in the middle of the handshake, as clients do "
+                    "that do not trust the server's certificate"
+                )
+            else:
+                reason = "the peer closed the connection without a word"
+            self._handshake_failed(reason)
         else:
             self._state = _State.CLOSING
         self._linger()

@@ -114,9 +114,11 @@ def _explain_verification(
     clock = f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC"
     if error.verify_code in _NAME_MISMATCH:
         names = certificate_names(leaf)
-        listed = ", ".join(names) if names else "other names"
+        listed = f"but for {', '.join(names)}"
+        if not names:
+            listed = "and names no host (no subjectAltName)" if leaf else "but for other names"
         return ServerNameWrong(
-            f"the certificate of {where} is not for {name!r} but for {listed}",
+            f"the certificate of {where} is not for {name!r} {listed}",
             f"Connect by a name that the certificate has, or have {name} added to it.",
             server_names=names,
         )
