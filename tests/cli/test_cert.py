@@ -80,6 +80,7 @@ def test_root_with_flags_writes_the_guides_files_that_openssl_accepts(run: Run) 
         "root-private-key.pem",
     ]
     assert mode_of("root-private-key.pem") == 0o600
+    assert mode_of("root-cert.pem") == 0o644
     assert Path("root-cert.pem").read_text().startswith("-----BEGIN CERTIFICATE-----\n")
     assert Path("root-cert.pem").read_text().endswith("-----END CERTIFICATE-----\n")
     assert Path("root-private-key.pem").read_text().startswith("-----BEGIN PRIVATE KEY-----\n")

@@ -72,6 +72,7 @@ def test_context_in_text_form_does_not_show_the_key() -> None:
         (-1, 365, None),
         (-1, 31, None),
         (-1, 29, "w_expires_within_30_days"),
+        (-1, 7, "w_expires_within_30_days"),
         (-1, 6, "w_expires_within_7_days"),
         (-1, 0, "w_expires_within_7_days"),
         (-30, -1, "e_expired"),
