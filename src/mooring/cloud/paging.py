@@ -46,4 +46,5 @@ def decode_continuation(text: str) -> str:
     """
     if len(text) > MAX_CONTINUATION_CHARS or not text.isascii():
         raise ValueError("not a continuation")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    padded = text + "=" * (-len(text) % 4)
+    return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
