@@ -382,6 +382,14 @@ class TestReceivedMessages:
             connected.receive(Publish("t", b"").encode() + b"\x00")
         assert caught.value.preceding == (Publish("t", b""),)
 
+    def test_malformed_packet_that_the_state_forbids_anyway_is_a_violation(
+        self, connected: ClientMachine
+    ) -> None:
+        with pytest.raises(ProtocolViolation) as caught:
+            connected.receive(PingResp().encode() + b"\x10\x00")
+        assert caught.value.clause == "§2.2.1"
+        assert caught.value.preceding == (PingResp(),)
+
     def test_events_before_an_unfinished_illegal_packet_are_handed_over(
         self, connected: ClientMachine
     ) -> None:

@@ -239,11 +239,19 @@ class TestLimits:
         with pytest.raises(PacketMalformed, match="topic filters"):
             Decoder().feed(subscribe(MAX_FILTERS_PER_PACKET + 1))
 
-    def test_large_packet_in_small_pieces_is_buffered_once(self) -> None:
+    def test_large_packet_in_small_pieces_is_read_only_when_it_can_be_whole(self) -> None:
+        reads: list[int] = []
+
+        class Counting(Decoder):
+            def _decode(self, buffer: bytes, packets: list[Packet]) -> None:
+                reads.append(len(buffer))
+                super()._decode(buffer, packets)
+
         data = Publish("t", b"x" * 200_000, qos=1, packet_id=1).encode()
-        decoder = Decoder()
+        decoder = Counting()
         results = [decoder.feed(piece) for piece in cut(data, [100])]
         assert [len(result) for result in results] == [0] * (len(results) - 1) + [1]
+        assert reads == [100, len(data)]
 
     def test_long_topics_are_decoded_but_not_remembered(self) -> None:
         decoder = Decoder()

@@ -196,6 +196,7 @@ class TestConnect:
         machine.receive(CONNECT.encode() + Publish("t", b"").encode())
         assert machine.refuse(code) == bytes((0x20, 2, 0, code))
         assert machine.state is ServerState.CLOSED
+        assert machine._decoder.pending_bytes == 0
         assert machine.resume() == []
         assert machine.receive(Publish("t", b"").encode()) == []
 
@@ -210,6 +211,14 @@ class TestConnect:
             connected.receive(PingReq().encode() + CONNECT.encode())
         assert caught.value.clause == "MQTT-3.1.0-2"
         assert caught.value.preceding == (PingReq(),)
+        assert caught.value.reply == b""
+
+    def test_second_connect_of_another_level_is_a_violation_without_answer(
+        self, connected: ServerMachine
+    ) -> None:
+        with pytest.raises(ProtocolViolation) as caught:
+            connected.receive(bytes.fromhex("100d00044d5154540502003c00000000"))
+        assert caught.value.clause == "MQTT-3.1.0-2"
         assert caught.value.reply == b""
 
     def test_other_level_raises_with_connack_1(self) -> None:
@@ -326,6 +335,14 @@ class TestConnected:
     ) -> None:
         with pytest.raises(ProtocolViolation) as caught:
             connected.receive(PingReq().encode() + PingResp().encode() + b"\x00")
+        assert caught.value.preceding == (PingReq(),)
+
+    def test_malformed_packet_that_the_state_forbids_anyway_is_a_violation(
+        self, connected: ServerMachine
+    ) -> None:
+        with pytest.raises(ProtocolViolation) as caught:
+            connected.receive(PingReq().encode() + b"\x20\x02\x00\x06")
+        assert caught.value.clause == "§2.2.1"
         assert caught.value.preceding == (PingReq(),)
 
     def test_events_before_an_unfinished_illegal_packet_are_handed_over(

@@ -212,15 +212,11 @@ class ClientMachine:
             packets = self._decoder.feed(data)
         except PeerError as fault:
             fault.preceding = tuple(self._admit(fault.preceding))
+            self._check_type(fault.packet_type, fault.preceding)
             self._state = ClientState.CLOSED
             raise
         events = self._admit(packets)
-        unfinished = self._decoder.pending_type
-        if unfinished is not None and unfinished not in RECEIVED[self._state]:
-            violation = _violation(self._state, unfinished)
-            violation.preceding = tuple(events)
-            self._state = ClientState.CLOSED
-            raise violation
+        self._check_type(self._decoder.pending_type, events)
         return events
 
     def publish(
@@ -358,6 +354,14 @@ class ClientMachine:
                 raise
             self._state = following
         return events
+
+    def _check_type(self, packet_type: PacketType | None, events: Sequence[ClientEvent]) -> None:
+        """Refuse a packet for its type, whatever else is wrong or missing in it."""
+        if packet_type is not None and packet_type not in RECEIVED[self._state]:
+            violation = _violation(self._state, packet_type)
+            violation.preceding = tuple(events)
+            self._state = ClientState.CLOSED
+            raise violation
 
     def _event(self, packet: Packet) -> ClientEvent:
         """Check one packet against what went before; return what it means."""

@@ -138,58 +138,68 @@ class Decoder:
         topic_field_size = len(topic_field)
         position = 0
         end = len(buffer)
-        while position < end:
-            first_byte = buffer[position]
-            # The short forms of the remaining length, of packets up to 16 KiB, by hand.
-            start = position + 2
-            if start < end and (length := buffer[position + 1]) < 0x80:
-                pass
-            elif start < end and (high := buffer[start]) < 0x80:
-                length += (high - 1) << 7
-                start += 1
-            else:
-                check_first_byte(first_byte)
-                header = take_header(buffer, position)
-                if header is None:
-                    return self._keep(buffer, position, needed=0)
-                start, length = header
-            stop = start + length
-            if stop - position > max_packet_bytes:
-                check_first_byte(first_byte)
-                raise PacketTooLarge("packet", stop - position, max_packet_bytes)
-            if stop > end:
-                check_first_byte(first_byte)
-                check_length(first_byte, length)
-                return self._keep(buffer, position, needed=stop - position)
-            flags = flags_of[first_byte]
-            if flags is None:
-                append(decode_body(first_byte, buffer[start:stop], self._rules))
-                position = stop
-                if first_byte >> 4 in self._stops_after:
-                    return self.hold(buffer[position:])
-                continue
-            if buffer.startswith(topic_field, start):
-                after = start + topic_field_size
-            else:
-                topic, topic_field = self._take_topic(first_byte, buffer, start, stop)
-                topic_field_size = len(topic_field)
-                after = start + topic_field_size
-            qos, retain, dup = flags
-            packet_id = None
-            if qos:
-                after += 2
-                if after > stop:
+        first_byte = 0
+        try:
+            while position < end:
+                first_byte = buffer[position]
+                # The short forms of the remaining length, of packets up to 16 KiB, by hand.
+                start = position + 2
+                if start < end and (length := buffer[position + 1]) < 0x80:
+                    pass
+                elif start < end and (high := buffer[start]) < 0x80:
+                    length += (high - 1) << 7
+                    start += 1
+                else:
+                    check_first_byte(first_byte)
+                    header = take_header(buffer, position)
+                    if header is None:
+                        self._keep(buffer, position, needed=0)
+                        return
+                    start, length = header
+                stop = start + length
+                if stop - position > max_packet_bytes:
+                    check_first_byte(first_byte)
+                    raise PacketTooLarge("packet", stop - position, max_packet_bytes)
+                if stop > end:
+                    check_first_byte(first_byte)
                     check_length(first_byte, length)
-                    raise PacketMalformed("PUBLISH ends within its packet id", clause="§3.3.2.2")
-                packet_id = buffer[after - 2] << 8 | buffer[after - 1]
-                if not packet_id:
-                    raise PacketMalformed("packet id is 0", clause="MQTT-2.3.1-1")
-            elif after > stop:
-                check_length(first_byte, length)
-                raise PacketMalformed("PUBLISH ends within its topic", clause="§3.3.2.1")
-            append(new(Publish, (topic, buffer[after:stop], qos, retain, dup, packet_id)))
-            position = stop
-        return None
+                    self._keep(buffer, position, needed=stop - position)
+                    return
+                flags = flags_of[first_byte]
+                if flags is None:
+                    append(decode_body(first_byte, buffer[start:stop], self._rules))
+                    position = stop
+                    if first_byte >> 4 in self._stops_after:
+                        self.hold(buffer[position:])
+                        return
+                    continue
+                if buffer.startswith(topic_field, start):
+                    after = start + topic_field_size
+                else:
+                    topic, topic_field = self._take_topic(first_byte, buffer, start, stop)
+                    topic_field_size = len(topic_field)
+                    after = start + topic_field_size
+                qos, retain, dup = flags
+                packet_id = None
+                if qos:
+                    after += 2
+                    if after > stop:
+                        check_length(first_byte, length)
+                        raise PacketMalformed(
+                            "PUBLISH ends within its packet id", clause="§3.3.2.2"
+                        )
+                    packet_id = buffer[after - 2] << 8 | buffer[after - 1]
+                    if not packet_id:
+                        raise PacketMalformed("packet id is 0", clause="MQTT-2.3.1-1")
+                elif after > stop:
+                    check_length(first_byte, length)
+                    raise PacketMalformed("PUBLISH ends within its topic", clause="§3.3.2.1")
+                append(new(Publish, (topic, buffer[after:stop], qos, retain, dup, packet_id)))
+                position = stop
+        except PeerError as fault:
+            number = first_byte >> 4
+            fault.packet_type = PacketType(number) if 0 < number < 15 else None
+            raise
 
     def _take_topic(
         self, first_byte: int, buffer: bytes, start: int, stop: int

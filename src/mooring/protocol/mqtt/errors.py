@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mooring.protocol.mqtt.codes import ConnectReturnCode
+from mooring.protocol.mqtt.codes import ConnectReturnCode, PacketType
 
 
 class MqttError(Exception):
@@ -39,6 +39,7 @@ class PeerError(MqttError):
         preceding: Packets or events that arrived before the fault in the same bytes. They are
             sound, and the caller may still act on them.
         reply: Bytes to send before closing; empty where the specification grants no answer.
+        packet_type: Of the packet at fault; None where its first byte names none.
     """
 
     code = "mqtt-peer-error"
@@ -56,6 +57,7 @@ class PeerError(MqttError):
         super().__init__(message, clause=clause, remedy=remedy)
         self.preceding: tuple[Any, ...] = ()
         self.reply = reply
+        self.packet_type: PacketType | None = None
 
 
 class PacketMalformed(PeerError):

@@ -188,6 +188,7 @@ class ServerMachine:
             packets = self._decoder.feed(data)
         except PeerError as fault:
             fault.preceding = tuple(self._admit(fault.preceding))
+            self._check_type(fault.packet_type, fault.preceding)
             self._close()
             raise
         for packet in packets:
@@ -389,7 +390,10 @@ class ServerMachine:
         if self._state is ServerState.DECIDING:
             self._check_held(events)
             return
-        packet_type = self._decoder.pending_type
+        self._check_type(self._decoder.pending_type, events)
+
+    def _check_type(self, packet_type: PacketType | None, events: Sequence[ServerEvent]) -> None:
+        """Refuse a packet for its type, whatever else is wrong or missing in it."""
         if packet_type is not None and packet_type not in RECEIVED[self._state]:
             violation = _violation(self._state, packet_type)
             violation.preceding = tuple(events)
