@@ -182,7 +182,7 @@ class ServerMachine:
             return []
         if state is ServerState.DECIDING:
             self._decoder.hold(data)
-            self._check_held(())
+            self._check_held()
             return []
         try:
             packets = self._decoder.feed(data)
@@ -388,7 +388,7 @@ class ServerMachine:
     def _check_unfinished(self, events: Sequence[ServerEvent]) -> None:
         """Refuse a packet by its header, when its state would refuse the whole."""
         if self._state is ServerState.DECIDING:
-            self._check_held(events)
+            self._check_held()
             return
         self._check_type(self._decoder.pending_type, events)
 
@@ -400,16 +400,15 @@ class ServerMachine:
             self._close()
             raise violation
 
-    def _check_held(self, events: Sequence[ServerEvent]) -> None:
+    def _check_held(self) -> None:
         """Bound what a client sends ahead of its CONNACK."""
         if self._decoder.pending_bytes > MAX_HELD_BYTES:
-            violation = ProtocolViolation(
+            # A CONNECT in the same bytes is not among `preceding`: nothing can be answered to it.
+            self._close()
+            raise ProtocolViolation(
                 f"client sent more than {MAX_HELD_BYTES} bytes ahead of CONNACK",
                 remedy="Wait for CONNACK before sending messages.",
             )
-            violation.preceding = tuple(events)
-            self._close()
-            raise violation
 
     def _close(self) -> None:
         """Read nothing more."""
