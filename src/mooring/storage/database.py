@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mooring.storage.connections import Synchronous, open_reader, open_writer
-from mooring.storage.faults import is_environmental, unavailable
+from mooring.storage.faults import unreadable
 from mooring.storage.migrate import upgrade
 from mooring.storage.state import StorageState
 from mooring.storage.writer import Operation, Writer
@@ -119,9 +119,10 @@ class Database:
         try:
             return look_up(self._now)
         except sqlite3.Error as error:
-            if is_environmental(error):
-                raise unavailable(error, str(self.path)) from error
-            raise
+            failed = unreadable(error, str(self.path))
+            if failed is None:
+                raise
+            raise failed from error
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` on a reader thread, against one snapshot of the database.
@@ -160,6 +161,7 @@ class Database:
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            if is_environmental(error):
-                raise unavailable(error, str(self.path)) from error
-            raise
+            failed = unreadable(error, str(self.path))
+            if failed is None:
+                raise
+            raise failed from error

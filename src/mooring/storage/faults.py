@@ -49,6 +49,19 @@ def is_environmental(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and primary_code(error) in _ENVIRONMENTAL
 
 
+def unreadable(error: sqlite3.Error, path: str) -> StorageFailed | None:
+    """Return what to tell readers when `error` is the disk's or the file's fault, else None."""
+    # A reading connection that is asked to write is the caller's mistake.
+    if not is_environmental(error) or primary_code(error) == sqlite3.SQLITE_READONLY:
+        return None
+    if is_damage(error):
+        return StorageFailed(f"{path}: the database is damaged ({error}).", DAMAGED_REMEDY)
+    return StorageFailed(
+        f"{path}: cannot be read ({error}).",
+        "Look at the system's log for faults of the disk, and at the file's permissions.",
+    )
+
+
 def is_damage(error: BaseException) -> bool:
     """Return whether `error` says that the file is no sound database."""
     return primary_code(error) in _DAMAGED

@@ -1,0 +1,7 @@
+"""Alembic's entry point."""
+
+from __future__ import annotations
+
+from mooring.storage import environment
+
+environment.run()
