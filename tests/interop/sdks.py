@@ -1,0 +1,96 @@
+"""The unmodified Azure SDKs as programs of their own, so that nothing of ours is loaded in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from tests.support.cloud import CloudProcess
+
+from mooring.pki.certificates import dump_certificate
+from mooring.pki.issuing import Issued
+from mooring.pki.keys import dump_key
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 90
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an SDK's program said and how it ended."""
+
+    exit_status: int
+    events: list[dict[str, Any]]
+    errors: str
+
+    def event(self, name: str) -> dict[str, Any]:
+        """Return the event `name`, which must have happened."""
+        found = [event for event in self.events if event["event"] == name]
+        assert found, f"no {name!r} in {self.events}\n{self.errors}"
+        return found[0]
+
+
+class PythonSdk:
+    """azure-iot-device from PyPI."""
+
+    name = "python"
+
+    def run(self, cloud: CloudProcess, options: dict[str, Any]) -> Run:
+        """Run its program."""
+        return _run([sys.executable, str(HERE / "python_device.py"), json.dumps(options)], {})
+
+
+class NodeSdk:
+    """azure-iot-device and azure-iot-provisioning-device over MQTT, from npm."""
+
+    name = "node"
+
+    def run(self, cloud: CloudProcess, options: dict[str, Any]) -> Run:
+        """Run its program; it trusts what NODE_EXTRA_CA_CERTS names."""
+        if shutil.which("node") is None:
+            pytest.skip("Node is missing: apt-get install nodejs npm")
+        if not (HERE / "node" / "node_modules").exists():
+            pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
+        environment = {"NODE_EXTRA_CA_CERTS": str(cloud.ca_file)}
+        return _run(["node", str(HERE / "node" / "device.js"), json.dumps(options)], environment)
+
+
+Sdk: TypeAlias = PythonSdk | NodeSdk
+
+
+def options(
+    cloud: CloudProcess, folder: Path, issued: Issued, registration_id: str, **members: Any
+) -> dict[str, Any]:
+    """Write certificate and key to `folder` and return what the programs take."""
+    cert_file, key_file = folder / "device.pem", folder / "device.key"
+    cert_file.write_text(dump_certificate(issued.certificate))
+    key_file.write_bytes(dump_key(issued.key))
+    facts = cloud.facts
+    return {
+        "endpoint": facts["global_endpoint"],
+        "idScope": facts["id_scope"],
+        "registrationId": registration_id,
+        "certFile": str(cert_file),
+        "keyFile": str(key_file),
+        "caFile": str(cloud.ca_file),
+        **members,
+    }
+
+
+def _run(command: list[str], environment: dict[str, str]) -> Run:
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env={**os.environ, **environment},
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return Run(done.returncode, events, done.stderr[-2000:])
