@@ -9,6 +9,7 @@ fixture by importing it into a ``conftest.py``::
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -18,15 +19,22 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from mooring.cloud.application import CloudApplication
+from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS
+from mooring.cloud.settings import CloudSettings
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -57,75 +65,26 @@ def loopback_address() -> Iterator[str]:
     raise RuntimeError("no loopback address is free")
 
 
-@dataclass
-class CloudProcess:
-    """A cloud in a process of its own; `facts` is its ``cloud.json``."""
+class CloudClient:
+    """What tests ask of a running cloud, by its admin API."""
 
     state: Path
     address: str
-    environment: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def log_file(self) -> Path:
-        """Return where its log lines go."""
-        return self.state / "cloud.log"
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what it says of itself, by the admin API, with connection strings."""
+        """Return what it says of itself, with connection strings."""
         return dict(self.get("info"))
+
+    @cached_property
+    def id_scope(self) -> str:
+        """Return the ID scope of its DPS."""
+        return str(self.facts["id_scope"])
 
     @property
     def ca_file(self) -> Path:
         """Return the CA that its clients are to trust."""
         return self.state / "cloud" / "server-ca.pem"
-
-    @property
-    def pid(self) -> int:
-        """Return the process id."""
-        assert self.process is not None
-        return self.process.pid
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self.state.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "mooring", "cloud", "serve"),
-                    *("--state", str(self.state), "--bind", self.address),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self.environment},
-            )
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        with httpx.Client(trust_env=False, timeout=2.0) as client:
-            while True:
-                if self.process.poll() is not None:
-                    raise RuntimeError(f"the cloud ended: {self.log_file.read_text()}")
-                with contextlib.suppress(httpx.HTTPError):
-                    if client.get(f"{self.api_url}/health").is_success:
-                        return
-                if time.monotonic() > deadline:
-                    self.kill()
-                    raise RuntimeError(f"the cloud is not ready: {self.log_file.read_text()}")
-                time.sleep(0.02)
-
-    def stop(self) -> int:
-        """End it in good order; return its exit status."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """End it as a power cut would, but for what the kernel holds."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
 
     @property
     def api_url(self) -> str:
@@ -140,6 +99,7 @@ class CloudProcess:
             headers={"Authorization": f"Bearer {token}"},
             trust_env=False,
             timeout=30.0,
+            verify=False,  # plain HTTP; loading the system's CAs would only take time
         )
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -193,6 +153,67 @@ class CloudProcess:
         return dict(response.json())
 
 
+@dataclass
+class CloudProcess(CloudClient):
+    """A cloud in a process of its own."""
+
+    state: Path
+    address: str
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log_file(self) -> Path:
+        """Return where its log lines go."""
+        return self.state / "cloud.log"
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "mooring", "cloud", "serve"),
+                    *("--state", str(self.state), "--bind", self.address),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
+            )
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        with httpx.Client(trust_env=False, timeout=2.0) as client:
+            while True:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"the cloud ended: {self.log_file.read_text()}")
+                with contextlib.suppress(httpx.HTTPError):
+                    if client.get(f"{self.api_url}/health").is_success:
+                        return
+                if time.monotonic() > deadline:
+                    self.kill()
+                    raise RuntimeError(f"the cloud is not ready: {self.log_file.read_text()}")
+                time.sleep(0.02)
+
+    def stop(self) -> int:
+        """End it in good order; return its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """End it as a power cut would, but for what the kernel holds."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
 @contextmanager
 def running_cloud(state: Path, **environment: str) -> Iterator[CloudProcess]:
     """Run a cloud in folder `state`, and end it.
@@ -207,6 +228,87 @@ def running_cloud(state: Path, **environment: str) -> Iterator[CloudProcess]:
         finally:
             if process.process is not None and process.process.poll() is None:
                 process.stop()
+
+
+class ShiftedClock:
+    """The machine's clock, whose monotonic side can be put forward."""
+
+    def __init__(self) -> None:
+        """Start with the right time."""
+        self.shift_s = 0.0
+
+    def now(self) -> datetime:
+        """Return the present."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic() + self.shift_s
+
+
+class CloudThread(CloudClient):
+    """A cloud on a thread of this process: its parts can be reached, and are covered."""
+
+    def __init__(self, state: Path, address: str, **options: Any) -> None:
+        """Run in folder `state`; `options` go to `CloudApplication.start`, or are settings."""
+        self.state = state
+        self.address = address
+        self.clock = ShiftedClock()
+        self._options = options
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.application: CloudApplication | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._thread.start()
+        limits = self._options.pop("limits", DEFAULT_LIMITS)
+        settings = CloudSettings(state_dir=self.state, bind=(self.address,), **self._options)
+        self.application = self.run(
+            CloudApplication.start(settings, clock=self.clock, limits=limits)
+        )
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run `work` on the cloud's loop and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a plain function on the cloud's loop and return its result."""
+
+        async def work() -> Any:
+            return function(*arguments)
+
+        return self.run(work())
+
+    def pass_time(self, seconds: float) -> None:
+        """Let `seconds` pass for timeouts of connections, at once."""
+        assert self.application is not None
+        self.clock.shift_s += seconds
+        self.call(self.application.front_door.wheel.turn)
+
+    def stop(self) -> None:
+        """End it in good order; a second call does nothing."""
+        if self._loop.is_closed():
+            return
+        try:
+            if self.application is not None:
+                self.run(self.application.close())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(STOP_TIMEOUT_S)
+            self._loop.close()
+
+
+@contextmanager
+def cloud_on_thread(state: Path, **options: Any) -> Iterator[CloudThread]:
+    """Run a cloud of this process in folder `state`, and end it."""
+    with loopback_address() as address:
+        cloud = CloudThread(state, address, **options)
+        cloud.start()
+        try:
+            yield cloud
+        finally:
+            cloud.stop()
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from mooring.cloud.dps.service import DpsService
 from mooring.cloud.errors import StateFolderUnusable
 from mooring.cloud.facts import ADMIN_PREFIX, cloud_facts, write_facts
 from mooring.cloud.frontdoor.door import FrontDoor
+from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.hub.model import DEFAULT_PARTITIONS, Hub, Retention
 from mooring.cloud.hub.mqtt import HubMqtt
 from mooring.cloud.hub.service import HubService
@@ -65,10 +66,11 @@ _log = get_logger("cloud")
 class CloudApplication:
     """A running cloud. Made by `start`."""
 
-    def __init__(self, settings: CloudSettings, clock: Clock) -> None:
+    def __init__(self, settings: CloudSettings, clock: Clock, limits: DoorLimits) -> None:
         """Prepare to run by `settings`; use `start`."""
         self.settings = settings
         self._clock = clock
+        self._limits = limits
         self._started_at = clock.now()
         self._tasks = TaskKeeper()
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -78,7 +80,11 @@ class CloudApplication:
 
     @classmethod
     async def start(
-        cls, settings: CloudSettings, *, clock: Clock = SYSTEM_CLOCK
+        cls,
+        settings: CloudSettings,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        limits: DoorLimits = DEFAULT_LIMITS,
     ) -> CloudApplication:
         """Start a cloud; returns when devices and the admin API are answered.
 
@@ -86,7 +92,7 @@ class CloudApplication:
             CloudError: An address, the state folder or the server CA cannot be had.
             mooring.storage.errors.StorageError: The folder is in use, or the database is broken.
         """
-        cloud = cls(settings, clock)
+        cloud = cls(settings, clock, limits)
         try:
             await cloud._start()
         except BaseException:
@@ -274,17 +280,22 @@ class CloudApplication:
         self._tls = tls
         self.identity.on_change = self._swap_certificate
         self.hub_door = HubMqtt(
-            self.hub, storage_state=lambda: self.database.state, clock=self._clock
+            self.hub,
+            storage_state=lambda: self.database.state,
+            limits=self._limits,
+            clock=self._clock,
         )
         self.front_door = FrontDoor(
             DpsMqtt(
                 self.dps,
                 retry_after_s=settings.retry_after_s,
                 on_assigned=self._assigned,
+                limits=self._limits,
                 clock=self._clock,
             ),
             self.hub_door,
             self.attempts,
+            limits=self._limits,
             clock=self._clock,
         )
         self.front_door.start()
