@@ -1,0 +1,390 @@
+"""What every adapter of `mooring.cloud.dps.store.DpsStore` does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.support import authority
+from tests.support.stores import Stores
+
+from mooring.cloud.dps.model import (
+    AllocationPolicy,
+    CaCertificate,
+    CaReferences,
+    ClientCertificates,
+    EnrollmentGroup,
+    EnrollmentTerms,
+    IndividualEnrollment,
+    InitialTwin,
+    LinkedHub,
+    Operation,
+    ProvisioningStatus,
+    Registration,
+    ReprovisionPolicy,
+    SigningCertificates,
+    StoredCertificate,
+)
+from mooring.cloud.dps.store import (
+    BasisChanged,
+    CertificateReferenced,
+    DpsStore,
+    ReferenceMissing,
+    RegistrationBasis,
+)
+from mooring.cloud.preconditions import RecordChanged, RecordExists, RecordsFull
+from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
+
+NOW = datetime(2030, 2, 3, 4, 5, 6, 123457, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=7, microseconds=1)
+TERMS = EnrollmentTerms(
+    provisioning_status=ProvisioningStatus.DISABLED,
+    reprovision_policy=ReprovisionPolicy(False, False),
+    allocation_policy=AllocationPolicy.GEO_LATENCY,
+    hub_host_names=("a.test", "b.test"),
+    initial_twin=InitialTwin({"ä": 1}, {"deep": {"list": [1, None, "x"]}}),
+    iot_edge=True,
+)
+ONE = StoredCertificate.of(authority.root("one").certificate)
+TWO = StoredCertificate.of(authority.root("two").certificate)
+
+
+@pytest.fixture
+async def store(stores: Stores) -> DpsStore:
+    await stores.dps.open_service("0ne00000001")
+    return stores.dps
+
+
+def certificate(
+    name: str = "Top", etag: str = "e1", stored: StoredCertificate = ONE
+) -> CaCertificate:
+    return CaCertificate(name, stored, False, "CODE", NOW, ("OLD1", "OLD2"), etag, NOW, LATER)
+
+
+def enrollment(registration_id: str = "Dev-1", etag: str = "e1") -> IndividualEnrollment:
+    return IndividualEnrollment(
+        registration_id, ClientCertificates(ONE, TWO), "crane", TERMS, etag, NOW, LATER
+    )
+
+
+def group(name: str = "Plant", etag: str = "e1", *references: str) -> EnrollmentGroup:
+    attestation = CaReferences(*(references or ("Top",)))
+    return EnrollmentGroup(name, attestation, EnrollmentTerms(), etag, NOW, LATER)
+
+
+def registration(
+    registration_id: str = "Dev-1", etag: str = "r1", group_id: str | None = None
+) -> Registration:
+    return Registration(
+        registration_id,
+        RegistrationStatus.ASSIGNED,
+        RegistrationSubstatus.INITIAL_ASSIGNMENT,
+        "a.test",
+        "crane",
+        group_id,
+        None,
+        None,
+        ONE.sha256_thumbprint,
+        etag,
+        NOW,
+        LATER,
+    )
+
+
+NOTHING = RegistrationBasis(None, None, None)
+
+
+async def record(
+    store: DpsStore,
+    item: Registration,
+    basis: RegistrationBasis = NOTHING,
+    *,
+    operation_id: str = "op",
+    at: datetime = NOW,
+    limit: int = 100,
+) -> Operation:
+    operation = Operation(operation_id, item, at)
+    await store.commit(store.prepare_registration(operation, basis, limit=limit))
+    return operation
+
+
+async def test_the_id_scope_stays_that_of_the_first_start(store: DpsStore) -> None:
+    assert await store.open_service("0ne00000002") == "0ne00000001"
+
+
+async def test_certificates_come_back_whole_and_in_order(store: DpsStore) -> None:
+    other = replace(
+        certificate("alpha", "e2", TWO),
+        verified=True,
+        verification_code=None,
+        code_made_at=None,
+        former_codes=(),
+    )
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    await store.save_certificate(other, replaces=None, limit=9)
+
+    assert (await store.load_authorities()).certificates == (other, certificate())
+
+
+async def test_a_certificate_is_replaced_by_its_etag_only(store: DpsStore) -> None:
+    await store.save_certificate(certificate(), replaces=None, limit=1)
+    with pytest.raises(RecordExists):
+        await store.save_certificate(certificate("TOP", "e2", TWO), replaces=None, limit=9)
+    with pytest.raises(RecordChanged):
+        await store.save_certificate(certificate("top", "e2"), replaces="e0", limit=9)
+    with pytest.raises(RecordsFull):
+        await store.save_certificate(certificate("two", "e2", TWO), replaces=None, limit=1)
+    await store.save_certificate(certificate("top", "e2"), replaces="e1", limit=1)
+
+    assert (await store.load_authorities()).certificates == (certificate("top", "e2"),)
+
+
+async def test_the_same_certificate_by_two_names_is_refused(store: DpsStore) -> None:
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+
+    with pytest.raises(RecordExists):
+        await store.save_certificate(certificate("other"), replaces=None, limit=9)
+
+    assert len((await store.load_authorities()).certificates) == 1
+
+
+async def test_a_referenced_certificate_stays(store: DpsStore) -> None:
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    for references in (("tOp",), (None, "top")):
+        item = replace(group("Plant", "e1"), attestation=CaReferences(*references))
+        await store.save_group(item, replaces=None, limit=9)
+        with pytest.raises(CertificateReferenced) as referenced:
+            await store.delete_certificate("TOP", replaces="e1")
+        assert referenced.value.enrollment_group_id == "Plant"
+        await store.delete_group("plant", replaces="e1")
+    with pytest.raises(RecordChanged):
+        await store.delete_certificate("top", replaces="e0")
+    await store.delete_certificate("top", replaces="e1")
+    with pytest.raises(RecordChanged):
+        await store.delete_certificate("top", replaces="e1")
+
+
+async def test_groups_come_back_whole(store: DpsStore) -> None:
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    referring = replace(group("b"), terms=TERMS)
+    signing = EnrollmentGroup("A", SigningCertificates(None, TWO), TERMS, "e9", NOW, LATER)
+    await store.save_group(referring, replaces=None, limit=9)
+    await store.save_group(signing, replaces=None, limit=9)
+
+    assert (await store.load_authorities()).groups == (signing, referring)
+
+
+async def test_a_group_is_checked_as_it_is_written(store: DpsStore) -> None:
+    with pytest.raises(ReferenceMissing) as missing:
+        await store.save_group(group(), replaces=None, limit=9)
+    assert missing.value.name == "Top"
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    await store.save_group(group(), replaces=None, limit=1)
+    with pytest.raises(RecordExists):
+        await store.save_group(group("PLANT", "e2"), replaces=None, limit=9)
+    with pytest.raises(RecordsFull):
+        await store.save_group(group("other", "e2"), replaces=None, limit=1)
+    with pytest.raises(RecordChanged):
+        await store.save_group(group("plant", "e2"), replaces="e0", limit=9)
+    await store.save_group(group("plant", "e2"), replaces="e1", limit=1)
+    with pytest.raises(RecordChanged):
+        await store.delete_group("plant", replaces="e1")
+    await store.delete_group("plant", replaces="e2")
+    assert (await store.load_authorities()).groups == ()
+
+
+async def test_the_version_changes_with_every_write_of_an_authority(store: DpsStore) -> None:
+    versions = [(await store.load_authorities()).version]
+
+    async def note() -> None:
+        versions.append((await store.load_authorities()).version)
+
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    await note()
+    await store.save_group(group(), replaces=None, limit=9)
+    await note()
+    await store.delete_group("plant", replaces="e1")
+    await note()
+    await store.delete_certificate("top", replaces="e1")
+    await note()
+
+    assert versions == sorted(set(versions))
+
+
+async def test_enrollments_come_back_whole_in_any_spelling(store: DpsStore) -> None:
+    bare = IndividualEnrollment(
+        "bare", ClientCertificates(None, TWO), None, EnrollmentTerms(), "e2", NOW, NOW
+    )
+    await store.save_enrollment(enrollment(), replaces=None, limit=9)
+    await store.save_enrollment(bare, replaces=None, limit=9)
+
+    assert await store.find_enrollment("DEV-1") == enrollment()
+    assert await store.find_enrollment("bare") == bare
+    assert await store.find_enrollment("dev-2") is None
+    assert await store.list_enrollments(after=None, limit=9) == [bare, enrollment()]
+    assert await store.list_enrollments(after="bare", limit=9) == [enrollment()]
+    assert await store.list_enrollments(after=None, limit=1) == [bare]
+
+
+async def test_an_enrollment_is_replaced_by_its_etag_only(store: DpsStore) -> None:
+    await store.save_enrollment(enrollment(), replaces=None, limit=1)
+    with pytest.raises(RecordExists):
+        await store.save_enrollment(enrollment("DEV-1", "e2"), replaces=None, limit=9)
+    with pytest.raises(RecordsFull):
+        await store.save_enrollment(enrollment("other"), replaces=None, limit=1)
+    with pytest.raises(RecordChanged):
+        await store.save_enrollment(enrollment(etag="e2"), replaces="e0", limit=9)
+    with pytest.raises(RecordChanged):
+        await store.save_enrollment(enrollment("other", "e2"), replaces="e1", limit=9)
+    await store.save_enrollment(enrollment(etag="e2"), replaces="e1", limit=1)
+    with pytest.raises(RecordChanged):
+        await store.delete_enrollment("dev-1", replaces="e1")
+    await store.delete_enrollment("dev-1", replaces="e2")
+    assert await store.find_enrollment("dev-1") is None
+    await store.save_enrollment(enrollment("other"), replaces=None, limit=1)
+
+
+async def test_a_registration_and_its_operation_come_back_whole(store: DpsStore) -> None:
+    item = registration(group_id="Plant")
+    operation = await record(store, item)
+
+    assert await store.find_registration("DEV-1") == item
+    assert await store.find_operation("op", "dev-1") == operation
+    assert await store.find_operation("op", "dev-2") is None
+    assert await store.find_operation("other", "dev-1") is None
+
+
+async def test_an_operation_keeps_its_own_outcome(store: DpsStore) -> None:
+    first = await record(store, registration())
+    failed = replace(
+        registration(etag="r2"),
+        status=RegistrationStatus.FAILED,
+        substatus=None,
+        error_code=400208,
+        error_message="no hub",
+    )
+    await record(store, failed, RegistrationBasis(None, None, "r1"), operation_id="op2")
+
+    assert await store.find_operation("op", "dev-1") == first
+    assert await store.find_registration("dev-1") == failed
+
+
+async def test_a_registration_decided_on_what_has_changed_is_not_recorded(
+    store: DpsStore,
+) -> None:
+    await store.save_enrollment(enrollment(), replaces=None, limit=9)
+    await record(store, registration(), RegistrationBasis("e1", None, None))
+    version = (await store.load_authorities()).version
+    again = registration(etag="r2")
+
+    for basis in (
+        RegistrationBasis("e0", None, "r1"),
+        RegistrationBasis(None, None, "r1"),
+        RegistrationBasis("e1", None, None),
+        RegistrationBasis("e1", None, "r0"),
+        RegistrationBasis("e1", version + 1, "r1"),
+    ):
+        with pytest.raises(BasisChanged):
+            await record(store, again, basis, operation_id="op2")
+    assert await store.find_registration("dev-1") == registration()
+    assert await store.find_operation("op2", "dev-1") is None
+    await record(store, again, RegistrationBasis("e1", version, "r1"), operation_id="op2")
+    assert await store.find_registration("dev-1") == again
+
+
+async def test_of_two_first_registrations_at_one_time_one_is_recorded(store: DpsStore) -> None:
+    results = await asyncio.gather(
+        *(record(store, registration(), operation_id=f"op{n}") for n in range(5)),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(result, BasisChanged) for result in results) == 4
+
+
+async def test_registrations_beyond_the_limit_are_refused_and_deleting_makes_room(
+    store: DpsStore,
+) -> None:
+    await record(store, registration(), limit=1)
+    with pytest.raises(RecordsFull):
+        await record(store, registration("dev-2"), operation_id="op2", limit=1)
+    await record(
+        store,
+        registration(etag="r2"),
+        RegistrationBasis(None, None, "r1"),
+        operation_id="op3",
+        limit=1,
+    )
+    with pytest.raises(RecordChanged):
+        await store.delete_registration("dev-1", replaces="r1")
+    await store.delete_registration("DEV-1", replaces="r2")
+    await record(store, registration("dev-2"), operation_id="op4", limit=1)
+    assert await store.find_registration("dev-1") is None
+
+
+async def test_deleting_an_enrollment_takes_its_record_along(store: DpsStore) -> None:
+    await store.save_enrollment(enrollment(), replaces=None, limit=9)
+    await record(store, registration(), RegistrationBasis("e1", None, None))
+
+    await store.delete_enrollment("dev-1", replaces="e1")
+
+    assert await store.find_registration("dev-1") is None
+    await record(store, registration("dev-2"), operation_id="op2", limit=1)
+
+
+async def test_registrations_are_listed_whole_or_by_group(store: DpsStore) -> None:
+    items = [
+        registration("a", group_id="Plant"),
+        registration("B", group_id="plant"),
+        registration("c"),
+        registration("d", group_id="other"),
+    ]
+    for item in items:
+        await record(store, item, operation_id=item.registration_id)
+
+    everything = await store.list_registrations(enrollment_group_id=None, after=None, limit=9)
+    of_plant = await store.list_registrations(enrollment_group_id="PLANT", after=None, limit=9)
+    rest = await store.list_registrations(enrollment_group_id="plant", after="a", limit=9)
+
+    assert everything == items
+    assert of_plant == items[:2]
+    assert rest == items[1:2]
+
+
+async def test_old_operations_are_pruned_in_steps_and_young_ones_kept(store: DpsStore) -> None:
+    for number in range(5):
+        at = NOW + timedelta(seconds=number)
+        await record(store, registration(f"d{number}"), operation_id=f"op{number}", at=at)
+    before = NOW + timedelta(seconds=3)
+
+    assert await store.prune_operations(before=before, limit=2) == 2
+    assert await store.prune_operations(before=before, limit=2) == 1
+    assert await store.prune_operations(before=before, limit=2) == 0
+    assert await store.find_operation("op2", "d2") is None
+    assert await store.find_operation("op3", "d3") is not None
+
+
+async def test_linked_hubs_come_back_and_go(store: DpsStore) -> None:
+    await store.save_linked_hub(LinkedHub("b.test", 5, False), limit=2)
+    await store.save_linked_hub(LinkedHub("a.test"), limit=2)
+    await store.save_linked_hub(LinkedHub("b.test", 6), limit=2)
+    with pytest.raises(RecordsFull):
+        await store.save_linked_hub(LinkedHub("c.test"), limit=2)
+
+    assert await store.list_linked_hubs() == [LinkedHub("a.test"), LinkedHub("b.test", 6)]
+    assert await store.delete_linked_hub("a.test")
+    assert not await store.delete_linked_hub("a.test")
+
+
+async def test_a_commit_makes_all_of_its_works_or_none(store: DpsStore) -> None:
+    good = store.prepare_registration(Operation("op1", registration("a"), NOW), NOTHING, limit=9)
+    stale = store.prepare_registration(
+        Operation("op2", registration("b"), NOW), RegistrationBasis("e1", None, None), limit=9
+    )
+
+    with pytest.raises(BasisChanged):
+        await store.commit(good, stale)
+
+    assert await store.find_registration("a") is None
+    assert await store.find_operation("op1", "a") is None
