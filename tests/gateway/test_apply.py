@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from mooring.pki.keys import dump_key, spki_sha256
 from tests.support.gateways import (
     ID_SCOPE,
     PID,
@@ -18,6 +16,8 @@ from tests.support.gateways import (
     running_gateway,
     self_signed,
 )
+
+from mooring.pki.keys import dump_key, spki_sha256
 
 ENDPOINT = "localhost:18883"
 
@@ -96,9 +96,7 @@ async def test_apply_when_the_key_belongs_to_another_certificate_is_refused(
     assert (await gateway.status())["state"] == "DISABLED"
 
 
-async def test_apply_when_the_boxes_are_swapped_says_so(
-    gateway: Gateway, device: Device
-) -> None:
+async def test_apply_when_the_boxes_are_swapped_says_so(gateway: Gateway, device: Device) -> None:
     await gateway.create()
     swapped = Device(device.certificate, device.key, device.key_pem, device.certificate_pem)
     findings = await refused(gateway, swapped, endpoint=ENDPOINT)
@@ -141,9 +139,7 @@ async def test_apply_when_one_tab_is_wrong_changes_no_other(
     gateway: Gateway, device: Device
 ) -> None:
     await gateway.create()
-    await refused(
-        gateway, device, endpoint=ENDPOINT, data={"connect.retry-interval": 0}
-    )
+    await refused(gateway, device, endpoint=ENDPOINT, data={"connect.retry-interval": 0})
     assert "scope.id" not in (await configuration(gateway))["values"]
     keystore = gateway.application.settings.gateway_dir / "keystore"
     assert list(keystore.iterdir()) == []
@@ -217,9 +213,7 @@ async def test_apply_when_the_key_is_encrypted_needs_and_keeps_the_passphrase(
             gateway, locked, endpoint=ENDPOINT, device__private__key__passphrase=passphrase
         )
         assert rule in errors(findings).values()
-    await gateway.apply(
-        locked, endpoint=ENDPOINT, device__private__key__passphrase="barnacle"
-    )
+    await gateway.apply(locked, endpoint=ENDPOINT, device__private__key__passphrase="barnacle")
     secrets = (await configuration(gateway))["secrets"]
     assert secrets["device.private.key.passphrase"] == {"set": True}
     (key_file,) = gateway.application.settings.gateway_dir.rglob("private-key.pem")

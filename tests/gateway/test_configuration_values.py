@@ -106,8 +106,22 @@ def test_endpoint_when_usable_is_normalised_and_says_what_it_removed(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "https://", "a..b", "-a.example", "host:0", "host:65536", "host:x", "[::1", "[::1]x",
-     "exa mple:12:13x", "a" * 64, ".".join(["abcdefgh"] * 40), "übung.example", "host:99999999999"],
+    [
+        "",
+        "https://",
+        "a..b",
+        "-a.example",
+        "host:0",
+        "host:65536",
+        "host:x",
+        "[::1",
+        "[::1]x",
+        "exa mple:12:13x",
+        "a" * 64,
+        ".".join(["abcdefgh"] * 40),
+        "übung.example",
+        "host:99999999999",
+    ],
 )
 def test_endpoint_when_no_host_is_left_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -131,8 +145,18 @@ def test_model_id_when_well_formed_is_taken(text: str, model: ModelId | None) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["gateway", "dtmi:", "dtmi:1a", "dtmi:a_", "dtmi:a:b;0", "dtmi:a;1;2", "dtmi:a b",
-     "dtmi:" + "a" * 130, "dtmi:a;x", "dtmi:a;1234567890"],
+    [
+        "gateway",
+        "dtmi:",
+        "dtmi:1a",
+        "dtmi:a_",
+        "dtmi:a:b;0",
+        "dtmi:a;1;2",
+        "dtmi:a b",
+        "dtmi:" + "a" * 130,
+        "dtmi:a;x",
+        "dtmi:a;1234567890",
+    ],
 )
 def test_model_id_when_no_dtmi_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -146,8 +170,17 @@ def test_pid_when_base_with_or_without_suffix_is_taken(pid: str) -> None:
 
 @pytest.mark.parametrize(
     "pid",
-    ["", "azuredpsx509", "AzureDpsX509-", "AzureDpsX509-a-b", "AzureDpsX509-../x", "Other",
-     "AzureDpsX509\n", "AzureDpsX509-" + "a" * 49, "AzureDpsX509-ü"],
+    [
+        "",
+        "azuredpsx509",
+        "AzureDpsX509-",
+        "AzureDpsX509-a-b",
+        "AzureDpsX509-../x",
+        "Other",
+        "AzureDpsX509\n",
+        "AzureDpsX509-" + "a" * 49,
+        "AzureDpsX509-ü",
+    ],
 )
 def test_pid_when_malformed_is_refused_with_an_example(pid: str) -> None:
     with pytest.raises(PidMalformed) as refused:

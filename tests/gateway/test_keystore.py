@@ -6,12 +6,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.support.gateways import self_signed
 
 from mooring.gateway.errors import KeystoreEntryUnusable, TrustRefused, TrustUnknown
 from mooring.gateway.keystore.entries import Keystore
 from mooring.gateway.keystore.trust import TrustStore
 from mooring.pki.certificates import sha256_thumbprint
-from tests.support.gateways import self_signed
 
 
 def test_add_when_done_writes_files_that_only_the_owner_can_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterable
@@ -30,13 +31,25 @@ class SqliteAttemptStore:
     def __init__(self, database: Database) -> None:
         """Use `database`."""
         self._database = database
+        self._unwritten: set[asyncio.Future[None]] = set()
 
     def add(self, pid: str, attempt: Attempt) -> None:
         """Keep `attempt` of the connection `pid`; written soon, not awaited."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unwritten.add(written)
+
+        def done(_: None, error: BaseException | None) -> None:
+            self._unwritten.discard(written)
+            if not written.done():
+                written.set_result(None)
+            if error is not None:
+                # A record is a help, not a promise: the connection goes on without it.
+                _log.warning("attempt record lost", reason=str(error))
+
         try:
-            self._database.submit(lambda sql: _add(sql, pid, attempt), _report)
+            self._database.submit(lambda sql: _add(sql, pid, attempt), done)
         except StorageUnavailable as error:
-            _report(None, error)
+            done(None, error)
 
     async def list(
         self, pid: str | None, *, limit: int, wire_id: str | None = None
@@ -59,6 +72,7 @@ class SqliteAttemptStore:
                 )
             )
 
+        await self._settle()
         return await self._database.read(query)
 
     async def find(self, attempt_id: str) -> AttemptRecord | None:
@@ -69,8 +83,14 @@ class SqliteAttemptStore:
                 sql.execute(f"SELECT {_COLUMNS} FROM attempts WHERE attempt_id = ?", (attempt_id,))  # noqa: S608 - fixed texts
             )
 
+        await self._settle()
         found = await self._database.read(query)
         return found[0] if found else None
+
+    async def _settle(self) -> None:
+        """Wait for what was added before, so that a reader sees the attempt that just ended."""
+        if self._unwritten:
+            await asyncio.wait(set(self._unwritten))
 
 
 def _add(sql: sqlite3.Connection, pid: str, attempt: Attempt) -> None:
@@ -113,9 +133,3 @@ def _records(rows: Iterable[tuple[Any, ...]]) -> list[AttemptRecord]:
         )
         for document, count, first_at, last_at in rows
     ]
-
-
-def _report(_: None, error: BaseException | None) -> None:
-    if error is not None:
-        # A record is a help, not a promise: the connection goes on without it.
-        _log.warning("attempt record lost", reason=str(error))

@@ -270,7 +270,10 @@ class X509MqttDataTransport:
             AttemptFailed: Hub or device id is none.
         """
         try:
-            parse_endpoint(hub)
+            _, repairs = parse_endpoint(hub)
+            if repairs:
+                # A person's paste is mended, a server's answer is not.
+                raise ValueError("the hub's name is no bare host name")
             check_device_id(device_id)
         except (ValueError, IdentifierMalformed) as error:
             raise AttemptFailed(
