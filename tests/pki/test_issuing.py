@@ -159,6 +159,12 @@ def test_issue_device_when_issuer_ends_earlier_ends_with_it() -> None:
     assert device.certificate.not_valid_before_utc == root.certificate.not_valid_before_utc
 
 
+def test_issue_device_when_issuer_began_a_minute_ago_begins_with_it() -> None:
+    ca = make_ca("ca", start=NOW - timedelta(minutes=1))
+    device = device_by(ca.certificate, ca.key)
+    assert device.certificate.not_valid_before_utc == NOW - timedelta(minutes=1)
+
+
 @pytest.mark.parametrize("days", [0, -1, MAX_DAYS + 1])
 def test_issue_when_days_are_out_of_range_refuses(root_ca: Issued, days: int) -> None:
     with pytest.raises(ValidityInvalid) as caught:

@@ -20,6 +20,7 @@ from tests.support.x509 import (
     vector,
 )
 
+from mooring.pki import verifier as module
 from mooring.pki.verifier import CLOCK_SKEW, CaSet, ChainRefused, ChainVerifier
 
 
@@ -271,6 +272,30 @@ def test_verify_when_intermediate_and_root_share_name_and_key_accepts(
     presented = [leaf.certificate, link.certificate]
     path = verifier.verify(presented, CaSet([root.certificate, old.certificate]), at=NOW)
     assert old.certificate in path.known
+
+
+def test_verify_when_two_cas_vouch_for_each_other_goes_round_once(
+    verifier: ChainVerifier,
+) -> None:
+    keys = [key_of("p256#round1"), key_of("p256#round2")]
+    first = make_ca("first", key=keys[0], signer=keys[1], issuer_name=name("second"))
+    second = make_ca("second", key=keys[1], signer=keys[0], issuer_name=name("first"))
+    leaf = make_leaf("edge01", first)
+    presented = [leaf.certificate, first.certificate]
+    path = verifier.verify(presented, CaSet([second.certificate]), at=NOW)
+    assert path.certificates == (leaf.certificate, first.certificate, second.certificate)
+
+
+def test_verify_when_chain_is_known_as_a_whole_asks_openssl_once(
+    verifier: ChainVerifier, root: Made, intermediate: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    genuine = module._ask_openssl
+    monkeypatch.setattr(module, "_ask_openssl", lambda *all_: (asked.append(all_), genuine(*all_)))
+    leaf = make_leaf("edge01", intermediate)
+    known = CaSet([root.certificate, intermediate.certificate])
+    verifier.verify([leaf.certificate], known, at=NOW)
+    assert len(asked) == 1
 
 
 # -- time ---------------------------------------------------------------------------------------

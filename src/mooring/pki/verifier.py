@@ -361,8 +361,8 @@ def _common_moment(certificates: Sequence[Certificate], at: datetime) -> datetim
 
     OpenSSL knows no allowance for clocks; `check_dates` has seen that `at` is within ours.
     """
-    # Its comparison counts the very last second as over (X509_cmp_time), RFC 5280 §4.1.2.5 does
-    # not.
+    # RFC 5280 §4.1.2.5 counts the last second as valid; not every release of OpenSSL does
+    # (X509_cmp_time).
     last = _end(certificates) - timedelta(seconds=1)
     return min(max(at, _start(certificates)), last)
 
