@@ -16,10 +16,13 @@ from rich.console import Console
 
 from harness.credentials import ClientCredentials, Credentials, make_credentials
 from harness.load import Load, LoadFailed
-from harness.processes import Cores, choose_cores
+from harness.processes import Cores, busy_share, choose_cores
 from harness.report import Section, print_section, write_results
 from harness.servers import Server
 from harness.tools import ToolMissing, build_load_generator
+
+QUIET_SHARE = 0.1
+"""Above this share of a core taken by others, a run says little."""
 
 ServerFactory = Callable[[Path, Credentials, int], AbstractContextManager[Server]]
 
@@ -44,6 +47,7 @@ class Bench:
     def __enter__(self) -> Self:
         """Build the generator and make the credentials."""
         self.cores: Cores = choose_cores()
+        self.busy_share = busy_share(self.cores)
         self.generator = build_load_generator()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-bench-"))
         self.folder = Path(folder)
@@ -94,6 +98,11 @@ def notes_on(bench: Bench, *, bottleneck: bool) -> list[str]:
     notes = []
     if not bench.cores.are_apart:
         notes.append("There is only one core: server and load share it, rates mean little.")
+    if bench.busy_share > QUIET_SHARE:
+        notes.append(
+            f"Other programs used {bench.busy_share:.0%} of a core before the run: their caches and "
+            "switches are in the figures. Repeat it on a quiet machine."
+        )
     if bottleneck:
         notes.append("In runs marked * the load generator had no time to spare: use the CPU.")
     return notes
@@ -117,7 +126,7 @@ def main(*measures: Callable[[Bench], Section]) -> int:
         parser.error("--runs and --seconds must be above 0")
     effort = Effort(1, 1.0) if arguments.quick else Effort(arguments.runs, arguments.seconds)
     # As wide as the tables are, also into a file: cut-off figures tell nothing.
-    console = Console(soft_wrap=True, width=max(100, Console().width))
+    console = Console(soft_wrap=True, width=max(120, Console().width))
     sections = []
     try:
         for measure in measures:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -38,6 +40,12 @@ def choose_cores() -> Cores:
     """Return the first two cores that this process may use."""
     allowed = sorted(os.sched_getaffinity(0))
     return Cores(allowed[0], allowed[1] if len(allowed) > 1 else allowed[0])
+
+
+def busy_share(cores: Cores) -> float:
+    """Return how much of the two cores other programs use, 0 to 1, watched for one second."""
+    per_core = psutil.cpu_percent(interval=1.0, percpu=True)
+    return max(per_core[core] for core in {cores.server, cores.load}) / 100
 
 
 def free_port(host: str) -> int:
