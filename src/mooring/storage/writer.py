@@ -10,7 +10,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,12 +67,14 @@ class Writer:
         self._path = path
         self._wal_path = path.with_name(path.name + "-wal")
         self._synchronous: Synchronous = synchronous
-        self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
+        self._submitted: list[Operation] = []
         self._queued = 0
         self._queued_bytes = 0
         self._wal_limit = MAX_WAL_BYTES
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
+        self._ended = False
         self.state = state.OK
         self.commits = 0
         self._thread = threading.Thread(
@@ -100,18 +102,29 @@ class Writer:
             self._loop = asyncio.get_running_loop()
         self._queued += 1
         self._queued_bytes += operation.size_bytes
-        self._queue.put(operation)
+        # Handed over at the end of this turn of the loop, all at once: a thread that is woken
+        # for the first of many would fight the loop for the interpreter's lock, and commit it
+        # alone.
+        if not self._submitted:
+            self._loop.call_soon(self._hand_over)
+        self._submitted.append(operation)
 
     async def close(self) -> None:
         """Write what is queued, then close the connection."""
         if not self._closing:
             self._closing = True
+            self._hand_over()
             self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         # The thread's last answers are callbacks queued on this loop before join returned.
         await asyncio.sleep(0)
 
     # -- on the event loop ------------------------------------------------------------------
+
+    def _hand_over(self) -> None:
+        if self._submitted:
+            self._queue.put(self._submitted)
+            self._submitted = []
 
     def _answer(self, outcomes: Sequence[Outcome], size_bytes: int) -> None:
         self._queued -= len(outcomes)
@@ -125,10 +138,8 @@ class Writer:
     # -- on the writer thread ---------------------------------------------------------------
 
     def _run(self) -> None:
-        ending = False
-        while not ending:
-            batch, ending = self._next_batch()
-            if batch:
+        while (submitted := self._next()) is not None:
+            for batch in _batches(submitted):
                 outcomes = self._commit(batch)
                 self._tell(outcomes, sum(operation.size_bytes for operation in batch))
                 self._bound_wal()
@@ -138,20 +149,23 @@ class Writer:
             except sqlite3.Error as error:
                 _log.warning("closing the database failed", error=str(error))
 
-    def _next_batch(self) -> tuple[list[Operation], bool]:
-        operation = self._queue.get()
-        batch: list[Operation] = []
-        size_bytes = 0
-        while operation is not None:
-            batch.append(operation)
-            size_bytes += operation.size_bytes
-            if len(batch) >= MAX_BATCH_OPERATIONS or size_bytes >= MAX_BATCH_BYTES:
-                return batch, False
+    def _next(self) -> list[Operation] | None:
+        """Return all that was handed over, waiting for some; None at the end."""
+        if self._ended:
+            return None
+        submitted = self._queue.get()
+        if submitted is None:
+            return None
+        while len(submitted) < MAX_BATCH_OPERATIONS:
             try:
-                operation = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except queue.Empty:
-                return batch, False
-        return batch, True
+                break
+            if more is None:
+                self._ended = True
+                break
+            submitted += more
+        return submitted
 
     def _commit(self, batch: Sequence[Operation]) -> list[Outcome]:
         try:
@@ -245,3 +259,15 @@ class Writer:
             busy = 1
         # A reader is in the way: do not wait for it again at each commit.
         self._wal_limit = size + MAX_WAL_BYTES // 4 if busy else MAX_WAL_BYTES
+
+
+def _batches(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
+    """Cut `operations` into transactions within the bounds."""
+    start = size_bytes = 0
+    for position, operation in enumerate(operations):
+        size_bytes += operation.size_bytes
+        if position + 1 - start >= MAX_BATCH_OPERATIONS or size_bytes >= MAX_BATCH_BYTES:
+            yield operations[start : position + 1]
+            start, size_bytes = position + 1, 0
+    if start < len(operations):
+        yield operations[start:]

@@ -156,8 +156,7 @@ class Registrar:
         """Find the enrollment that takes the device; the stage ``enrollment`` stays open."""
         recorder = command.recorder
         recorder.begin("attestation")
-        enrollment = await self._store.find_enrollment(command.registration_id)
-        former = await self._store.find_registration(command.registration_id)
+        enrollment, former = await self._store.find_standing(command.registration_id)
         former_etag = None if former is None else former.etag
         if enrollment is not None:
             check_individual(enrollment, command.presented[0], thumbprint, self._verifier, now)

@@ -130,6 +130,12 @@ class DpsStore(Committer, Protocol):
 
     # -- registrations ----------------------------------------------------------------------
 
+    async def find_standing(
+        self, registration_id: str
+    ) -> tuple[IndividualEnrollment | None, Registration | None]:
+        """Return enrollment and registration record of an id together, in microseconds."""
+        ...
+
     async def find_registration(self, registration_id: str) -> Registration | None:
         """Return one, in microseconds."""
         ...

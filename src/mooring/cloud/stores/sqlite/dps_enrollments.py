@@ -14,7 +14,7 @@ from mooring.cloud.stores.sqlite.rows import SqliteCommitter, from_us, to_us
 from mooring.cloud.stores.sqlite.terms import dump_terms, load_terms
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 
-_COLUMNS = (
+ENROLLMENT_COLUMNS = (
     "registration_id, device_id, primary_thumbprint, secondary_thumbprint,"
     " provisioning_status, allocation_policy, terms, etag, created_at, updated_at,"
     " primary_der, secondary_der"
@@ -28,11 +28,11 @@ class EnrollmentTables(SqliteCommitter):
         """Return one, in microseconds."""
         row = self._database.read_now(
             lambda connection: connection.execute(
-                f"SELECT {_COLUMNS} FROM dps_enrollment WHERE registration_key = ?",
+                f"SELECT {ENROLLMENT_COLUMNS} FROM dps_enrollment WHERE registration_key = ?",
                 (fold(registration_id),),
             ).fetchone()
         )
-        return None if row is None else _to_enrollment(row)
+        return None if row is None else to_enrollment(row)
 
     async def list_enrollments(
         self, *, after: str | None, limit: int
@@ -40,12 +40,12 @@ class EnrollmentTables(SqliteCommitter):
         """Return up to `limit` by folded id, beyond the folded id `after`."""
         rows = await self._database.read(
             lambda connection: connection.execute(
-                f"SELECT {_COLUMNS} FROM dps_enrollment WHERE registration_key > ?"
+                f"SELECT {ENROLLMENT_COLUMNS} FROM dps_enrollment WHERE registration_key > ?"
                 " ORDER BY registration_key LIMIT ?",
                 (after or "", limit),
             ).fetchall()
         )
-        return [_to_enrollment(row) for row in rows]
+        return [to_enrollment(row) for row in rows]
 
     async def save_enrollment(
         self, enrollment: IndividualEnrollment, *, replaces: str | None, limit: int
@@ -79,7 +79,7 @@ class EnrollmentTables(SqliteCommitter):
                 if counted.rowcount == 0:
                     raise RecordsFull
             connection.execute(
-                f"INSERT OR REPLACE INTO dps_enrollment (registration_key, {_COLUMNS})"
+                f"INSERT OR REPLACE INTO dps_enrollment (registration_key, {ENROLLMENT_COLUMNS})"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
@@ -112,7 +112,8 @@ def _etag(connection: sqlite3.Connection, key: str) -> str | None:
     return None if row is None else row[0]
 
 
-def _to_enrollment(row: tuple[Any, ...]) -> IndividualEnrollment:
+def to_enrollment(row: Sequence[Any]) -> IndividualEnrollment:
+    """Return the enrollment of a row of `ENROLLMENT_COLUMNS`."""
     return IndividualEnrollment(
         registration_id=row[0],
         attestation=ClientCertificates(

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mooring.cloud.dps.model import Operation, Registration
+from mooring.cloud.dps.model import IndividualEnrollment, Operation, Registration
 from mooring.cloud.dps.store import BasisChanged, RegistrationBasis
 from mooring.cloud.preconditions import RecordsFull, check_replaces
+from mooring.cloud.stores.sqlite.dps_enrollments import ENROLLMENT_COLUMNS, to_enrollment
 from mooring.cloud.stores.sqlite.rows import SqliteCommitter, SqliteWork, from_us, to_us
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
@@ -31,9 +32,30 @@ _BASIS = (
     " (SELECT etag FROM dps_registration WHERE registration_key = ?1)"
 )
 
+_STANDING = (
+    f"SELECT {', '.join(f'e.{name}' for name in ENROLLMENT_COLUMNS.split(', '))},"
+    f" {', '.join(f'r.{name}' for name in _COLUMNS.split(', '))}"
+    " FROM (SELECT ? AS id) LEFT JOIN dps_enrollment e ON e.registration_key = id"
+    " LEFT JOIN dps_registration r ON r.registration_key = id"
+)
+_ENROLLMENT_WIDTH = ENROLLMENT_COLUMNS.count(",") + 1
+
 
 class RegistrationTables(SqliteCommitter):
     """The tables ``dps_registration`` and ``dps_operation``."""
+
+    async def find_standing(
+        self, registration_id: str
+    ) -> tuple[IndividualEnrollment | None, Registration | None]:
+        """Return enrollment and registration record of an id together, in microseconds."""
+        row = self._database.read_now(
+            lambda connection: connection.execute(_STANDING, (fold(registration_id),)).fetchone()
+        )
+        enrollment, registration = row[:_ENROLLMENT_WIDTH], row[_ENROLLMENT_WIDTH:]
+        return (
+            None if enrollment[0] is None else to_enrollment(enrollment),
+            None if registration[0] is None else _to_registration(registration),
+        )
 
     async def find_registration(self, registration_id: str) -> Registration | None:
         """Return one, in microseconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from mooring.cloud.dps.model import (
     AllocationPolicy,
@@ -11,6 +12,9 @@ from mooring.cloud.dps.model import (
     ProvisioningStatus,
     ReprovisionPolicy,
 )
+
+CACHED_TERMS = 256
+"""Distinct terms remembered, at most some tens of kilobytes each (twins are bounded)."""
 
 
 def dump_terms(terms: EnrollmentTerms) -> tuple[str, str | None, str]:
@@ -34,6 +38,8 @@ def dump_terms(terms: EnrollmentTerms) -> tuple[str, str | None, str]:
     )
 
 
+# Most enrollments of a service have the same terms; nobody changes what is returned.
+@lru_cache(maxsize=CACHED_TERMS)
 def load_terms(status: str, allocation: str | None, rest: str) -> EnrollmentTerms:
     """Return what `dump_terms` took apart."""
     document = json.loads(rest)
