@@ -35,6 +35,7 @@ import pytest
 from mooring.cloud.application import CloudApplication
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS
 from mooring.cloud.settings import CloudSettings
+from mooring.runtime.logs import configure_logs
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -261,6 +262,7 @@ class CloudThread(CloudClient):
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        configure_logs(level="warning")
         self._thread.start()
         limits = self._options.pop("limits", DEFAULT_LIMITS)
         settings = CloudSettings(state_dir=self.state, bind=(self.address,), **self._options)

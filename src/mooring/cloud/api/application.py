@@ -11,6 +11,7 @@ from mooring.cloud.accounts.api import router as accounts_router
 from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import AdminServices, Caller, Services, authenticated
 from mooring.cloud.api.errors import install_error_handlers
+from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.attempts.api import router as attempts_router
 from mooring.cloud.dps.api import router as dps_router
 from mooring.cloud.facts import ADMIN_PREFIX
@@ -51,4 +52,5 @@ def create_admin_app(services: AdminServices) -> FastAPI:
         app.include_router(router, prefix=ADMIN_PREFIX, dependencies=[Depends(authenticated)])
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(FailureGuard)
     return app

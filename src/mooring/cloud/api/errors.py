@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from mooring.cloud.accounts.errors import AccountError
 from mooring.cloud.dps.errors import DpsError
-from mooring.cloud.hub.errors import HubError
+from mooring.cloud.hub.errors import HubError, HubNotFound
 from mooring.pki.errors import PkiError
 from mooring.protocol.azure.errors import AzureError
 from mooring.runtime.ids import new_tracking_id
@@ -83,17 +83,18 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(StorageUnavailable, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(HTTPException, _answer)
-    app.add_exception_handler(Exception, _answer)
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error.__cause__, RequestRefused):
+        error = error.__cause__  # FastAPI wraps what is raised while it reads the body
     if isinstance(error, RequestValidationError):
         return _answer_validation(error)
     if isinstance(error, HTTPException):
         return _answer_http(error)
     status = _status_of(error)
     if status >= 500:
-        return _answer_failure(request, error, status)
+        return answer_failure(request.method, request.url.path, error, status)
     code, message, remedy = _facts_of(error)
     headers = {"www-authenticate": "Bearer"} if status == 401 else None
     return error_answer(
@@ -109,6 +110,8 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
 def _status_of(error: Exception) -> int:
     if isinstance(error, RequestRefused | AccountError):
         return error.status
+    if isinstance(error, HubNotFound):
+        return 404  # to a device it is 401, as Azure's hubs say; here it is a path
     if isinstance(error, DpsError | HubError):
         return error.http_status
     if isinstance(error, PkiError | AzureError):
@@ -124,13 +127,14 @@ def _facts_of(error: Exception) -> tuple[str, str, str]:
     )
 
 
-def _answer_failure(request: Request, error: Exception, status: int) -> JSONResponse:
+def answer_failure(method: str, path: str, error: Exception, status: int = 500) -> JSONResponse:
+    """Log what went wrong here, and return an answer that tells its tracking id."""
     tracking_id = new_tracking_id()
     _log.error(
         "request failed",
         tracking_id=tracking_id,
-        method=request.method,
-        path=request.url.path,
+        method=method,
+        path=path,
         exc_info=error,
     )
     if isinstance(error, StorageUnavailable):
