@@ -100,8 +100,8 @@ def notes_on(bench: Bench, *, bottleneck: bool) -> list[str]:
         notes.append("There is only one core: server and load share it, rates mean little.")
     if bench.busy_share > QUIET_SHARE:
         notes.append(
-            f"Other programs used {bench.busy_share:.0%} of a core before the run: their caches and "
-            "switches are in the figures. Repeat it on a quiet machine."
+            f"Other programs used {bench.busy_share:.0%} of a core before the run, which is in "
+            "the figures. Repeat it on a quiet machine."
         )
     if bottleneck:
         notes.append("In runs marked * the load generator had no time to spare: use the CPU.")
