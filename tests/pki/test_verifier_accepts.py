@@ -67,6 +67,7 @@ def test_verify_when_intermediate_is_known_and_root_too_reaches_the_root(
     path = verifier.verify([leaf.certificate], known, at=NOW)
     assert path.certificates == (leaf.certificate, intermediate.certificate, root.certificate)
     assert path.known == (intermediate.certificate, root.certificate)
+    assert path.ways == (path.known,)
 
 
 def test_verify_when_only_the_intermediate_is_known_stops_there(
@@ -247,6 +248,8 @@ def test_verify_when_intermediate_is_cross_signed_lists_both_roots(
     known = CaSet([first.certificate, second.certificate])
     path = verifier.verify(presented, known, at=NOW)
     assert set(path.known) == {first.certificate, second.certificate}
+    assert set(path.ways) == {(first.certificate,), (second.certificate,)}
+    assert path.ways[0] == path.certificates[2:]
     assert len(path.certificates) == 3
 
 

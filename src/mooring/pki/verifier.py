@@ -109,6 +109,9 @@ class VerifiedPath:
             an enrollment group of either is found. Never holds the leaf: a device that presents
             a known CA itself is no member of that CA's group (Azure: a group takes leaves
             *issued* under its CA). Empty when the leaf is known and nothing above it is.
+        ways: The known CAs of each way up by itself, nearest first; the first is that of
+            `certificates`. What stands above a CA on its own way vouches for it, what merely
+            follows it in `known` need not.
         leaf_is_known: The leaf itself is one of the known CAs.
         not_before: Latest start of validity in `certificates`, aware UTC.
         not_after: Earliest end of validity in `certificates`, aware UTC.
@@ -117,6 +120,7 @@ class VerifiedPath:
     leaf: Certificate
     certificates: tuple[Certificate, ...]
     known: tuple[Certificate, ...]
+    ways: tuple[tuple[Certificate, ...], ...]
     leaf_is_known: bool
     not_before: datetime
     not_after: datetime
@@ -275,6 +279,10 @@ def _judge(
         certificates=(leaf, *_certificates(accepted[0])),
         known=tuple(
             certificate for der, certificate in above.items() if known.find(der) is not None
+        ),
+        ways=tuple(
+            tuple(facts.certificate for facts in way if known.find(facts.der) is not None)
+            for way in accepted
         ),
         leaf_is_known=leaf_is_known,
         not_before=starts[0],
