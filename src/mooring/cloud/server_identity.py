@@ -6,7 +6,7 @@ issued anew when one is added or when two thirds of its life are over.
 
 from __future__ import annotations
 
-import socket
+import secrets
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -130,7 +130,8 @@ class ServerIdentity:
     def _load_or_issue_ca(self, now: datetime) -> Issuer:
         key_path = self._folder / CA_KEY_FILE
         if not self.ca_file.exists() and not key_path.exists():
-            issued = issue_server_ca(f"Mooring server CA on {socket.gethostname()}"[:64], now=now)
+            # A name of its own: a CA made anew must not pass for the one before.
+            issued = issue_server_ca(f"Mooring server CA {secrets.token_hex(4)}", now=now)
             write_file(key_path, dump_key(issued.key))
             write_file(self.ca_file, dump_certificate(issued.certificate))
             _log.info("server CA issued", ca_file=str(self.ca_file))
