@@ -185,8 +185,12 @@ async def test_close_finishes_what_is_queued_and_answers_it(tmp_path: Path) -> N
     await database.close()
 
     assert await asyncio.gather(*tasks) == list(range(1, 21))
+    for call in (database.write(insert("x")), database.read(texts)):
+        with pytest.raises(StorageClosed):
+            await call
     with pytest.raises(StorageClosed):
-        await database.write(insert("x"))
+        database.read_now(texts)
+    await database.close()
     again = Database.open(tmp_path / "a.db", migrations_package="tests.support.migrations")
     assert len(again.read_now(texts)) == 20
     await again.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mooring.storage.connections import Synchronous, open_reader, open_writer
+from mooring.storage.errors import StorageClosed
 from mooring.storage.faults import unreadable
 from mooring.storage.migrate import upgrade
 from mooring.storage.state import StorageState
@@ -33,6 +34,7 @@ class Database:
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="mooring-reader")
         self._local = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
+        self._closed = False
 
     @classmethod
     def open(
@@ -113,7 +115,9 @@ class Database:
 
         Raises:
             StorageFailed: The file cannot be read.
+            StorageClosed: The database is closed.
         """
+        self._check_open()
         if self._now is None:
             self._now = open_reader(self.path)
         try:
@@ -132,12 +136,17 @@ class Database:
 
         Raises:
             StorageFailed: The file cannot be read.
+            StorageClosed: The database is closed.
         """
+        self._check_open()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._read, query)
 
     async def close(self) -> None:
-        """Finish queued writes, end the threads, close all connections."""
+        """Finish queued writes, end the threads, close all connections; twice is no fault."""
+        if self._closed:
+            return
+        self._closed = True
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._readers.shutdown)
         for connection in self._reader_connections:
@@ -148,6 +157,10 @@ class Database:
             self._now = None
         # Last, so that it is the last connection: SQLite then moves the log into the file.
         await self._writer.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageClosed(f"{self.path}: the database is closed.", "Start the program.")
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

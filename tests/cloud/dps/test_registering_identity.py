@@ -13,6 +13,7 @@ from mooring.cloud.dps.errors import (
     IdScopeUnknown,
     InputInvalid,
     OperationNotFound,
+    Overloaded,
     RegistrationRefused,
 )
 from mooring.cloud.dps.model import (
@@ -22,7 +23,9 @@ from mooring.cloud.dps.model import (
     ReprovisionPolicy,
     SubjectRules,
 )
+from mooring.cloud.dps.store import BasisChanged
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
+from mooring.storage.errors import StorageFull
 
 
 async def test_register_at_another_scope_is_404001(world: CloudWorld) -> None:
@@ -221,3 +224,54 @@ async def test_hashed_allocation_is_sticky_and_spreads(world: CloudWorld) -> Non
 
     assert set(first.values()) == {"localhost", "hub2.test"}
     assert await assign() == first
+
+
+async def test_register_beyond_the_limit_of_records_is_429_and_old_devices_go_on(
+    world: CloudWorld,
+) -> None:
+    world.dps._registrar._limit = 1
+    first, second = authority.root("edgegw01"), authority.root("edgegw02")
+    await world.enroll(first)
+    await world.enroll(second, "edgegw02")
+    await world.register(first.certificate)
+
+    with pytest.raises(Overloaded) as refused:
+        await world.register(second.certificate, registration_id="edgegw02")
+
+    assert (refused.value.http_status, refused.value.error_code) == (429, 429001)
+    assert world.failure == ("record", "registration-limit-reached")
+    await world.register(first.certificate)
+
+
+async def test_register_when_its_record_changes_all_the_time_is_429(
+    world: CloudWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = authority.root("edgegw01")
+    await world.enroll(own)
+
+    async def changed(*works: object) -> object:
+        raise BasisChanged
+
+    monkeypatch.setattr(world.stores.dps, "commit", changed)
+
+    with pytest.raises(Overloaded):
+        await world.register(own.certificate)
+
+    assert world.failure == ("record", "overloaded")
+
+
+async def test_register_on_a_full_disk_records_nothing_and_passes_it_on(
+    world: CloudWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = authority.root("edgegw01")
+    await world.enroll(own)
+
+    async def full(*works: object) -> object:
+        raise StorageFull("full", "free some")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.stores.dps, "commit", full)
+        with pytest.raises(StorageFull):
+            await world.register(own.certificate)
+    assert not (await world.dps.registrations.list()).items
+    assert (await world.register(own.certificate)).registration.device_id == "edgegw01"

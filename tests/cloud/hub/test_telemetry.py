@@ -319,3 +319,16 @@ async def test_housekeeping_keeps_to_the_services_retention(world: CloudWorld) -
     await short.housekeep()
 
     assert await short.telemetry.read_all(world.hub) == []
+
+
+async def test_closing_waits_for_what_was_appended(world: CloudWorld) -> None:
+    origin = await source(world)
+    results: list[BaseException | None] = []
+    for _ in range(3):
+        world.hubs.telemetry.append_batch(origin, messages(b"x"), results.append)
+        await asyncio.sleep(0)
+
+    await world.hubs.close()
+
+    assert results == [None] * 3
+    await asyncio.wait_for(world.hubs.close(), 10)

@@ -67,12 +67,15 @@ def _by_hash(registration_id: str, hubs: list[LinkedHub]) -> LinkedHub:
     The same device and hubs give the same hub, shares follow the weights, and a hub that comes
     or goes moves only the devices that it gets or had.
     """
+    if len(hubs) == 1:
+        return hubs[0]
     key = fold(registration_id)
 
     def score(hub: LinkedHub) -> float:
-        digest = hashlib.sha256(f"{key}\n{hub.host_name.lower()}".encode()).digest()
+        text = f"{key}\n{hub.host_name.lower()}".encode()
+        digest = hashlib.blake2b(text, digest_size=8).digest()
         # Uniform in (0, 1): never 0, whose logarithm there is not.
-        share = (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+        share = (int.from_bytes(digest, "big") + 0.5) / 2**64
         return hub.allocation_weight / -math.log(share)
 
     return max(hubs, key=lambda hub: (score(hub), hub.host_name))

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from mooring.cloud.dps.allocation import NoHub, choose_hub
 from mooring.cloud.dps.authorities import AuthorityCache
-from mooring.cloud.dps.errors import DpsError, IdScopeUnknown, LimitReached, Overloaded
+from mooring.cloud.dps.errors import DpsError, IdScopeUnknown, Overloaded
 from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs
 from mooring.cloud.dps.linking import LinkedHubService
 from mooring.cloud.dps.matching import check_identity, check_individual, find_group, find_path
@@ -137,9 +137,12 @@ class Registrar:
                 await self._authorities.reload()
                 continue
             except RecordsFull:
-                raise LimitReached(
+                # Azure: over a limit is 429; the device comes back once there is room.
+                raise Overloaded(
                     f"There are {self._limit} registration records already.",
                     "Delete records of devices that are gone.",
+                    code="registration-limit-reached",
+                    wire_message=DpsErrorCode.THROTTLED.text,
                 ) from None
             if decision.failure is None:
                 recorder.passed(operation.operation_id)
@@ -150,6 +153,7 @@ class Registrar:
         raise Overloaded(
             f"The records that decide about {command.registration_id!r} change all the time.",
             "Register again in a moment; make sure that no second device uses this identity.",
+            wire_message=DpsErrorCode.THROTTLED.text,
         )
 
     async def _attest(self, command: RegisterCommand, thumbprint: str, now: datetime) -> _Entitled:

@@ -111,8 +111,8 @@ class DpsService:
             IdScopeUnknown: 404/404001.
             RegistrationRefused: 401/401002.
             InputInvalid: 400/400004, the registration id has a forbidden shape.
-            LimitReached: There are a million registration records.
-            Overloaded: 429/429001, others change the same record all the time.
+            Overloaded: 429/429001, others change the same record all the time, or there are a
+                million registration records.
             mooring.storage.errors.StorageUnavailable: Nothing was recorded; answer 503 or drop.
         """
         return await self._registrar.register(command)

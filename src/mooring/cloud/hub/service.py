@@ -105,4 +105,5 @@ class HubService:
 
     async def close(self) -> None:
         """Write what is only in memory. The store is closed by whoever opened it."""
+        await self.telemetry.drain()
         await self._activity.flush()

@@ -64,6 +64,8 @@ class TelemetryLog:
         self._waiting: list[Appended] = []
         self._under_way = 0
         self._scheduled = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._followers: set[asyncio.Event] = set()
 
     async def open_hub(self, hub: Hub) -> None:
@@ -122,6 +124,7 @@ class TelemetryLog:
             size += len(properties) + len(body)
         self._rows_bytes += size
         self._waiting.append(done)
+        self._idle.clear()
         if len(self._rows) >= MAX_GROUP_MESSAGES or self._rows_bytes >= MAX_GROUP_BYTES:
             self._hand_over()
         elif not self._under_way and not self._scheduled:
@@ -143,6 +146,10 @@ class TelemetryLog:
         self.append_batch(source, messages, done)
         await future
 
+    async def drain(self) -> None:
+        """Wait until everything that was appended is answered."""
+        await self._idle.wait()
+
     def _hand_over(self) -> None:
         self._scheduled = False
         if not self._waiting:
@@ -156,6 +163,8 @@ class TelemetryLog:
             self._answer(waiting, error)
             if not self._under_way:
                 self._hand_over()
+            if not self._under_way and not self._waiting:
+                self._idle.set()
 
         try:
             self._store.append_telemetry(rows, done, size_bytes=size)
