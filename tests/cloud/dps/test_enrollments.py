@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.support import authority
@@ -304,3 +306,44 @@ def test_every_error_has_its_own_code_and_a_status_of_its_azure_code() -> None:
     assert len(codes) == len(set(codes))
     for error in classes:
         assert error("m", "r").http_status == error.error_code // 1000
+
+
+async def test_a_change_that_comes_between_is_seen(
+    world: CloudWorld, own: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two writers of one record, ``*`` prevails and an etag does not."""
+    store = world.stores.dps
+    await world.add_ca("top", authority.root())
+    enrollment = await world.dps.enrollments.put(draft(own))
+    await world.add_group("plant", "top")
+    group = await world.dps.groups.get("plant")
+    save_enrollment, save_group = store.save_enrollment, store.save_group
+    raced = 0
+
+    async def enrollment_second(item: Any, **rest: Any) -> None:
+        nonlocal raced
+        if raced == 0:
+            raced = 1
+            await save_enrollment(replace(enrollment, etag=f"raced{world.clock.now()}"), **rest)
+        await save_enrollment(item, **rest)
+
+    async def group_second(item: Any, **rest: Any) -> None:
+        nonlocal raced
+        if raced == 0:
+            raced = 1
+            await save_group(replace(group, etag=f"raced{world.clock.now()}"), **rest)
+        await save_group(item, **rest)
+
+    monkeypatch.setattr(store, "save_enrollment", enrollment_second)
+    monkeypatch.setattr(store, "save_group", group_second)
+    cases: Any = (
+        (world.dps.enrollments.put, draft(own), enrollment),
+        (world.dps.groups.put, GroupDraft("plant", CaReferences("top")), group),
+    )
+    for put, wanted, first in cases:
+        raced = 0
+        with pytest.raises(EtagMismatch):
+            await put(wanted, if_match=first.etag)
+        raced = 2
+        done = await put(wanted, if_match="*")
+        assert done.etag != first.etag

@@ -19,6 +19,7 @@ from mooring.cloud.hub.errors import (
     InputInvalid,
     LimitReached,
 )
+from mooring.cloud.hub.hubs import MAX_HUBS
 from mooring.cloud.hub.model import (
     AuthenticationType,
     ConnectionState,
@@ -27,7 +28,7 @@ from mooring.cloud.hub.model import (
     DeviceStatus,
     Hub,
 )
-from mooring.cloud.hub.registry import MAX_HUBS, DeviceRegistry
+from mooring.cloud.hub.registry import DeviceRegistry
 from mooring.cloud.hub.service import HubService
 
 PINNED = DeviceAuthentication(AuthenticationType.SELF_SIGNED, "AB" * 32)

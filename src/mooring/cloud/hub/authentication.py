@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mooring.cloud.hub.errors import ConnectRefused, HubNotFound
+from mooring.cloud.hub.hubs import HubRegistry
 from mooring.cloud.hub.model import (
     AuthenticatedDevice,
     AuthenticationType,
@@ -20,7 +21,6 @@ from mooring.cloud.hub.model import (
     Hub,
     HubConnect,
 )
-from mooring.cloud.hub.registry import HubRegistry
 from mooring.cloud.hub.store import HubStore
 from mooring.pki.certificates import Certificate, common_name, sha1_thumbprint, sha256_thumbprint
 from mooring.pki.verifier import CaSet, ChainRefused, ChainVerifier, RefusalCode

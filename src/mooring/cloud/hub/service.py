@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from mooring.cloud.hub.activity import ActivityLedger
 from mooring.cloud.hub.authentication import Authenticator
+from mooring.cloud.hub.hubs import HubRegistry
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect, Retention
-from mooring.cloud.hub.registry import DeviceRegistry, HubRegistry
+from mooring.cloud.hub.registry import DeviceRegistry
 from mooring.cloud.hub.store import HubStore
 from mooring.cloud.hub.telemetry import TelemetryLog
 from mooring.pki.verifier import CaSet, ChainVerifier
