@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mooring.gateway.configuration.findings import Finding
+from mooring.gateway.connections import attempt as attempt_module
 from mooring.gateway.connections import supervisor as supervisor_module
 from mooring.gateway.connections.assignments import Assignment
 from mooring.gateway.connections.closures import TAKEN_OVER
@@ -266,13 +267,38 @@ async def test_known_assignment_when_the_hub_refuses_the_new_one_too_backs_off(
     assert (status.fault, transport.registrations) == (HUB_REFUSED, 1)
 
 
-async def test_known_assignment_when_it_fails_three_times_is_doubted(bench: Bench) -> None:
+async def test_known_assignment_when_it_fails_for_long_is_doubted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_module, "DOUBT_ASSIGNMENT_AFTER_S", 0.05)
     bench.stores.assignment = Assignment("hub", "gw01", datetime.now(UTC))
     trouble = replace(HUB_REFUSED, code="connection-refused", assignment_suspect=False)
-    transport = bench.start(FakeTransport(trouble, trouble, trouble))
+    transport = bench.start(FakeTransport(*[trouble] * 30))
+    await bench.until(lambda s: transport.registrations == 1)
+    transport.faults.clear()
     await bench.until(S.CONNECTED)
-    assert transport.registrations == 1
-    assert len(bench.stores.attempts) == 4
+
+
+async def test_known_assignment_when_an_outage_is_short_is_not_doubted(bench: Bench) -> None:
+    bench.stores.assignment = Assignment("hub", "gw01", datetime.now(UTC))
+    trouble = replace(HUB_REFUSED, code="connection-refused", assignment_suspect=False)
+    transport = bench.start(FakeTransport(*[trouble] * 6))
+    await bench.until(S.CONNECTED)
+    assert transport.registrations == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "kept"), [("provisioning.dns", True), ("provisioning.register", False)]
+)
+async def test_known_assignment_when_in_doubt_goes_by_the_word_of_dps_alone(
+    bench: Bench, stage: str, kept: bool
+) -> None:
+    bench.stores.assignment = Assignment("hub", "gw01", datetime.now(UTC))
+    unresolved = replace(HUB_REFUSED, code="name-not-resolved")
+    bench.start(FakeTransport(unresolved, replace(REFUSED, stage=stage)), retry_s=30)
+    status = await bench.until(S.BACKOFF)
+    assert status.fault.stage == stage
+    assert (bench.stores.assignment is not None) is kept
 
 
 async def test_loss_when_it_comes_records_it_and_reconnects_without_dps(bench: Bench) -> None:

@@ -143,5 +143,6 @@ def error_answer(
 
 _HTTP_TEXTS = {
     404: ("not-found", "There is nothing at this path."),
+    413: ("request-too-large", "The body is larger than any operation needs."),
     405: ("method-not-allowed", "The path does not allow this method."),
 }

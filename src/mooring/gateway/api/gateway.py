@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from mooring.gateway.api.bodies import NewTrust
+from mooring.gateway.configuration.showing import shown
 from mooring.gateway.connections.attempt_records import MAX_LISTED
 from mooring.gateway.connections.service import ConnectionService
 from mooring.gateway.errors import AttemptUnknown
@@ -39,7 +40,7 @@ def gateway_routes(
         record = await service.attempts.find(attempt_id)
         if record is None:
             raise AttemptUnknown(
-                f"There is no attempt record {attempt_id[:80]!r}.",
+                f"There is no attempt record {shown(attempt_id)}.",
                 "List the attempts; of those that failed alike only the newest keeps its id.",
                 field="attempt_id",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mooring.gateway.api.errors import gateway_error_answer
@@ -64,8 +64,8 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > MAX_BODY_BYTES:
-                # A chunked body announces no length.
-                raise _too_large()
+                # A chunked body announces no length. FastAPI passes this kind on as it is.
+                raise HTTPException(413)
             return message
 
         await self._application(scope, counted, send)

@@ -15,6 +15,7 @@ from mooring.gateway.configuration.endpoint import parse_endpoint
 from mooring.gateway.configuration.findings import Finding, has_errors
 from mooring.gateway.configuration.model_ids import NO_MODEL, parse_model_id
 from mooring.gateway.configuration.schema import TabSchema, Value, ValueRefused
+from mooring.gateway.configuration.showing import MAX_SHOWN, shown
 from mooring.gateway.configuration.tabs import DATA_SERVICE, X509_MQTT_DATA_TRANSPORT
 from mooring.pki.lint import Field, IdentityPreview, LintReport, Severity, lint_pasted
 
@@ -72,8 +73,8 @@ def check_tab(
             findings.append(
                 _error(
                     "e_property_unknown",
-                    property_id[:80],
-                    f"The tab {tab.name} has no property {property_id[:80]!r}.",
+                    property_id if len(property_id) <= MAX_SHOWN else tab.name,
+                    f"The tab {tab.name} has no property {shown(property_id)}.",
                     f"Its properties are: {known}.",
                 )
             )
@@ -223,7 +224,7 @@ def _take_endpoint(values: dict[str, Value], findings: list[Finding]) -> str | N
             _error(
                 "e_endpoint_not_hostname",
                 "global.endpoint",
-                f"Global Endpoint {text.strip()[:80]!r} cannot be used: {error}.",
+                f"Global Endpoint {shown(text.strip())} cannot be used: {error}.",
                 "Give the host name from the DPS's overview page, or host:port.",
             )
         )
@@ -250,7 +251,7 @@ def _take_scope_id(values: dict[str, Value], findings: list[Finding]) -> str | N
             _error(
                 "e_scope_id_characters",
                 "scope.id",
-                f"Scope ID {scope_id[:40]!r} holds a character that no ID Scope has.",
+                f"Scope ID {shown(scope_id)} holds a character that no ID Scope has.",
                 "Copy the ID Scope from the DPS's overview page: 0ne and eight letters or digits.",
             )
         )
@@ -278,7 +279,7 @@ def _take_model(values: dict[str, Value], findings: list[Finding]) -> None:
             _error(
                 "e_model_id_not_dtmi",
                 "device.model.id",
-                f"Device Model ID {text.strip()[:80]!r} is no model id: {error}.",
+                f"Device Model ID {shown(text.strip())} is no model id: {error}.",
                 f"Choose one of the list, {NO_MODEL}, or give a DTMI such as "
                 "dtmi:com:example:Gateway.",
             )

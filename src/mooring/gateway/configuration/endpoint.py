@@ -6,6 +6,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from mooring.gateway.configuration.showing import shown
+
 DEFAULT_MQTT_PORT = 8883
 """MQTT over TLS; the only port on which DPS and hubs of Azure answer it."""
 
@@ -49,10 +51,12 @@ def parse_endpoint(text: str) -> tuple[Endpoint, list[str]]:
         notes.append("White space was removed.")
     if scheme := _SCHEME.match(rest):
         rest = rest[scheme.end() :]
-        notes.append(f"The scheme {scheme[0]!r} was removed: the gateway speaks MQTT over TLS.")
+        notes.append(
+            f"The scheme {shown(scheme[0])} was removed: the gateway speaks MQTT over TLS."
+        )
     rest, slash, path = rest.partition("/")
     if slash:
-        notes.append(f"The path {slash + path!r} was removed: only the host name is used.")
+        notes.append(f"The path {shown(slash + path)} was removed: only the host name is used.")
     host, port = _split_port(rest)
     if host.endswith("."):
         # The absolute form resolves, but no certificate names it.
@@ -77,7 +81,7 @@ def _split_port(text: str) -> tuple[str, int | None]:
     if port_text is None:
         return host, None
     if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text[:6]) <= 65535):
-        raise ValueError(f"{port_text!r} is no port (1 to 65535)")
+        raise ValueError(f"{shown(port_text)} is no port (1 to 65535)")
     return host, int(port_text)
 
 
@@ -95,7 +99,7 @@ def _check_host(host: str) -> None:
     for label in host.split("."):
         if not _LABEL.fullmatch(label):
             raise ValueError(
-                f"{label!r} is no part of a host name (letters, digits, inner hyphens)"
+                f"{shown(label)} is no part of a host name (letters, digits, inner hyphens)"
                 if label
                 else "a part of the host name between two dots is empty"
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.gateway.configuration.schema import TabSchema
+from mooring.gateway.configuration.showing import shown
 from mooring.gateway.configuration.tabs import DATA_SERVICE, ENDPOINT, X509_MQTT_DATA_TRANSPORT
 from mooring.gateway.errors import FactoryUnknown, PidMalformed, TabUnknown
 
@@ -40,7 +41,7 @@ class ConnectionFactory:
         if re.fullmatch(self.pid_pattern, pid):
             return
         raise PidMalformed(
-            f"{pid[:80]!r} is not a valid Cloud Connection Service PID of {self.pid}.",
+            f"{shown(pid)} is not a valid Cloud Connection Service PID of {self.pid}.",
             f"Use {self.default_pid}, or {self.default_pid}- followed by at most "
             f"{self.max_suffix_length} letters and digits, such as {self.default_pid}-2.",
             field="pid",
@@ -61,7 +62,9 @@ class ConnectionFactory:
                 return tab
         known = ", ".join(self.tab_name(tab, pid) for tab in self.tabs)
         raise TabUnknown(
-            f"The connection {pid} has no tab {name[:80]!r}.", f"Its tabs are: {known}.", field=name
+            f"The connection {pid} has no tab {shown(name)}.",
+            f"Its tabs are: {known}.",
+            field="tabs",
         )
 
     def to_json(self) -> Mapping[str, Any]:
@@ -95,7 +98,7 @@ def find_factory(pid: str) -> ConnectionFactory:
         return FACTORIES[pid]
     except KeyError:
         raise FactoryUnknown(
-            f"There is no cloud connection factory {pid[:80]!r}.",
+            f"There is no cloud connection factory {shown(pid)}.",
             f"Use one of: {', '.join(FACTORIES)}.",
             field="factory_pid",
         ) from None

@@ -14,9 +14,12 @@ from mooring.runtime.attempts import AttemptRecorder
 from mooring.runtime.clock import Clock
 from mooring.runtime.logs import get_logger
 
-DOUBT_ASSIGNMENT_AFTER = 3
-"""Failures in a row with a known assignment after which DPS is asked again: the hub may have
-moved without a word, and an outage of minutes should not make a whole fleet register anew."""
+DOUBT_ASSIGNMENT_AFTER_S = 300.0
+"""How long a known assignment may fail before DPS is asked again: the hub may have moved without
+a word, and a shorter outage should not make a whole fleet register anew."""
+
+DPS_VERDICTS = frozenset({"provisioning.register", "provisioning.polling"})
+"""Stages in which a failure is DPS's own word, and not that of the network before it."""
 
 TIME_MENDS = frozenset({"e_not_yet_valid"})
 """Rules of the lint whose breach ends by itself."""
@@ -65,12 +68,13 @@ class AttemptRunner:
         self._assignments = assignments
         self._attempts = attempts
         self._clock = clock
-        self._failures_with_known = 0
+        # Since when a known assignment has failed, on the monotonic clock.
+        self._failing_since: float | None = None
         self.last_attempt_id: str | None = None
 
     def forget_failures(self) -> None:
         """Trust a known assignment again, as after a change of configuration."""
-        self._failures_with_known = 0
+        self._failing_since = None
 
     async def run(self, transport: DataTransport) -> HubLink:
         """Return the live link; the state is still `CONNECTING`.
@@ -81,24 +85,38 @@ class AttemptRunner:
         """
         self._machine.move(_S.LINTING)
         known = await self._assignments.find(self._pid, transport.assignment_key)
-        if known is not None and self._failures_with_known >= DOUBT_ASSIGNMENT_AFTER:
-            await self._assignments.forget(self._pid)
-            known = None
+        now_s = self._clock.monotonic()
         if known is None:
             return await self._recorded(transport, None)
+        since_s = now_s if self._failing_since is None else self._failing_since
+        if now_s - since_s >= DOUBT_ASSIGNMENT_AFTER_S:
+            # Once in a while, in turn with the hub: DPS may be what is out of reach.
+            self._failing_since = now_s
+            return await self._register_anew(transport)
         try:
             link = await self._recorded(transport, known)
         except AttemptFailed as failed:
+            # Only what came from the hub, or from the way to it, speaks against the assignment.
             if self._machine.state is not _S.CONNECTING:
                 raise
-            self._failures_with_known += 1
+            if self._failing_since is None:
+                self._failing_since = now_s
             if not failed.fault.assignment_suspect:
                 raise
-            await self._assignments.forget(self._pid)
-            self._failures_with_known = 0
-            _log.info("known assignment refused, registering anew", pid=self._pid)
-            return await self._recorded(transport, None, after=failed.fault)
-        self._failures_with_known = 0
+            _log.info("known assignment in doubt, registering anew", pid=self._pid)
+            return await self._register_anew(transport, after=failed.fault)
+        self._failing_since = None
+        return link
+
+    async def _register_anew(self, transport: DataTransport, after: Fault | None = None) -> HubLink:
+        """Register although an assignment is known; it goes when DPS says so, not before."""
+        try:
+            link = await self._recorded(transport, None, after=after)
+        except AttemptFailed as failed:
+            if failed.fault.stage in DPS_VERDICTS:
+                await self._assignments.forget(self._pid)
+            raise
+        self._failing_since = None
         return link
 
     async def _recorded(

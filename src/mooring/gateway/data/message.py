@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mooring.gateway.configuration.showing import shown
 from mooring.gateway.errors import MessageMalformed, MessageTooLarge
 from mooring.protocol.azure.hub_topics import format_telemetry_topic
 from mooring.protocol.azure.property_bag import MAX_PROPERTIES, PropertyBag
@@ -59,7 +60,7 @@ class TelemetryMessage:
         for key in self.properties:
             if not key or not key.isprintable() or key.startswith("$"):
                 raise MessageMalformed(
-                    f"The property {key[:40]!r} cannot be sent.",
+                    f"The property {shown(key)} cannot be sent.",
                     "Use a name of printable characters that does not begin with '$'.",
                     field="properties",
                 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mooring.gateway.configuration.showing import shown
 from mooring.gateway.errors import TrustRefused, TrustUnknown
 from mooring.pki.certificates import (
     Certificate,
@@ -83,7 +84,7 @@ class TrustStore:
             )
         if name is not None and not _NAME.fullmatch(name):
             raise TrustRefused(
-                f"{name[:80]!r} is no name for an entry of the trust store.",
+                f"{shown(name)} is no name for an entry of the trust store.",
                 "Use at most 100 letters, digits, '-', '_' and '.', not beginning with a dot.",
                 field="name",
             )
@@ -154,7 +155,7 @@ class TrustStore:
         if len(files) != 1:
             fault = "no entry" if not files else f"{len(files)} entries that match"
             raise TrustUnknown(
-                f"The trust store holds {fault} {name_or_thumbprint[:80]!r}.",
+                f"The trust store holds {fault} {shown(name_or_thumbprint)}.",
                 "List the trust store, and give the name or the whole thumbprint of one.",
                 field="name",
             )

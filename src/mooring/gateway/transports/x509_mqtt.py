@@ -15,6 +15,7 @@ from mooring.gateway.configuration.checks import findings_of
 from mooring.gateway.configuration.endpoint import Endpoint, parse_endpoint
 from mooring.gateway.configuration.findings import Finding
 from mooring.gateway.configuration.model import TransportSettings
+from mooring.gateway.configuration.showing import shown
 from mooring.gateway.connections.assignments import Assignment, assignment_key
 from mooring.gateway.connections.model import Fault, LinkFacts
 from mooring.gateway.connections.ports import AttemptFailed, HubLink, Progress
@@ -280,7 +281,7 @@ class X509MqttDataTransport:
                 Fault(
                     "provisioning.polling",
                     "assignment-unusable",
-                    f"DPS assigned the hub {hub[:80]!r} and the device {device_id[:80]!r}, which "
+                    f"DPS assigned the hub {shown(hub)} and the device {shown(device_id)}, which "
                     f"cannot be used: {error}.",
                     "Correct the linked hub's host name, or the device id, in the enrollment.",
                 )
