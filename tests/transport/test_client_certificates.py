@@ -29,7 +29,6 @@ from tests.support.tlspeers import (
 
 from mooring.pki.certificates import Certificate, load_certificate
 from mooring.pki.verifier import CaSet, ChainRefused, ChainVerifier
-from mooring.transport import server_tls as server_tls_module
 from mooring.transport.server_connection import ServerConnection
 from mooring.transport.server_tls import ServerTls
 
@@ -302,27 +301,6 @@ async def test_verdict_when_peer_is_openssl_s_client_reaches_it(
         answer = await process.stdout.read()
         await process.wait()
     assert answer.decode() == ("bad-signature" if broken else WELCOME)
-
-
-async def test_broken_signature_when_callback_leaves_its_error_still_reaches_application(
-    scene: Scene,
-    version: ssl.TLSVersion,
-    start_listener: StartListener,
-    server_ca: Credential,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # The second line of defence alone: what OpenSSL might leave after its last callback.
-    monkeypatch.setattr(server_tls_module, "_let_through", lambda *arguments: True)
-    server = certify_server(["localhost"], server_ca)
-    verdict = await verdict_on(
-        start_listener,
-        [scene.root.certificate],
-        scene.leaf.broken().write(tmp_path, scene.intermediate),
-        version=version,
-        tls=ServerTls(*server.write(tmp_path)),
-    )
-    assert verdict == "bad-signature"
 
 
 async def test_connection_when_error_left_by_application_goes_on(

@@ -454,18 +454,21 @@ async def test_close_when_application_ignores_drain_says_goodbye_and_cuts(
 ) -> None:
     applications = Applications()
     listener = await start_listener(applications)
-    reader, writer = await connect(listener.port)
-    # This one never reads, nor closes.
-    deaf = socket.create_connection(("127.0.0.1", listener.port))
-    secured = await asyncio.to_thread(client_context().wrap_socket, deaf)
+
+    def secure() -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", listener.port), timeout=WAIT_S)
+        return client_context().wrap_socket(plain, suppress_ragged_eofs=False)
+
+    attentive = await asyncio.to_thread(secure)
+    deaf = await asyncio.to_thread(secure)
     await until(lambda: len(applications) == 2)
+    reading = asyncio.ensure_future(asyncio.to_thread(attentive.recv, 100))
     await asyncio.gather(listener.close(drain_s=0.1), listener.close(drain_s=60))
-    # An orderly end: a stream cut without close_notify would raise.
-    assert await read_all(reader) == b""
-    await hang_up(writer)
+    assert await reading == b"", "an end without close_notify would raise"
     assert listener.counters.open_connections == 0
     assert all(application.events[-1] == "lost" for application in applications)
-    secured.close()
+    attentive.close()
+    deaf.close()
 
 
 async def test_close_when_handshakes_are_under_way_gives_them_up(

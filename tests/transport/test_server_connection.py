@@ -24,7 +24,7 @@ from tests.support.tlspeers import (
     until,
 )
 
-from mooring.transport.admission import Admission, ListenerCounters
+from mooring.transport.admission import Admission, ListenerCounters, Turn
 from mooring.transport.errors import PeerTooSlow, TlsSessionBroken
 from mooring.transport.limits import ListenerLimits
 from mooring.transport.server_application import ConnectionEnvironment
@@ -693,6 +693,27 @@ async def test_handshake_when_its_bytes_come_one_by_one_is_completed(
     assert bytes(applications[0].received) == b"slow"
 
 
+async def test_handshake_when_a_signature_is_broken_waits_for_the_rest(
+    server_tls: ServerTls, lose: Lose, tmp_path: Path
+) -> None:
+    # OpenSSL before 4.0 takes the error that the signature left for its own: the certificate has
+    # come, the rest of the handshake has not.
+    root = certify("root", key_of("ec#root"), ca=True)
+    leaf = certify("device7", key_of("ec#device"), root).broken()
+    applications = Applications()
+    context = client_context(leaf.write(tmp_path, root))
+    peer = lose(MemoryPeer(applications, server_tls, context=context))
+    peer.accept()
+    for _ in range(4):
+        with suppress(ssl.SSLWantReadError):
+            peer.client.do_handshake()
+        for byte in peer.outgoing.read():
+            peer.connection.data_received(bytes([byte]))
+        peer.pass_on()
+    assert peer.failures == []
+    assert len(applications[0].connection.presented) == 2
+
+
 async def test_handshake_when_first_bytes_come_twice_before_its_turn_keeps_both(
     server_tls: ServerTls, lose: Lose
 ) -> None:
@@ -715,6 +736,21 @@ async def test_handshake_when_first_bytes_come_twice_before_its_turn_keeps_both(
     peer.client.do_handshake()
     peer.pass_on()
     assert applications[0].events == ["made"]
+
+
+async def test_handshake_when_peer_goes_before_its_turn_is_not_begun(
+    server_tls: ServerTls,
+) -> None:
+    limits = ListenerLimits(max_handshakes_in_flight=1)
+    peer = MemoryPeer(Applications(), server_tls, limits=limits)
+    admission = peer.environment.admission
+    admission.begin_handshake(lambda: None)
+    peer.accept()
+    peer.connection.data_received(b"\x16\x03\x01")
+    peer.connection.connection_lost(ConnectionResetError("reset by peer"))
+    admission.end_handshake()
+    assert peer.connection._tls is None
+    assert admission.begin_handshake(lambda: None) is Turn.NOW
 
 
 async def test_handshake_when_certificate_cannot_be_parsed_is_refused(

@@ -203,8 +203,7 @@ class ServerConnection(asyncio.Protocol):
         state = self._state
         if state is _State.OPEN:
             self._session.feed(data)
-            if not self._reading_paused:
-                self._pump()
+            self._pump()
         elif state is _State.HANDSHAKE:
             self._session.feed(data)
             self._shake_hands()

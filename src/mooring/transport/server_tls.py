@@ -35,9 +35,9 @@ OPTIONS = (
 def clear_error_queue() -> None:
     """Empty OpenSSL's error queue of this thread.
 
-    OpenSSL demands an empty queue before each call whose outcome is then read by
-    ``SSL_get_error`` (its manual page says so); pyOpenSSL leaves that to its caller. An entry
-    left behind, by a signature that did not verify in some other connection, turns "wants more
+    OpenSSL before 4.0 demands an empty queue before each call whose outcome is then read by
+    ``SSL_get_error`` (its manual page says so), and pyOpenSSL leaves that to its caller. An entry
+    left behind, by a signature that did not verify, in whatever connection, turns "wants more
     bytes" into a failure. pyOpenSSL has no public name for this call.
     """
     SSL._lib.ERR_clear_error()  # type: ignore[attr-defined]  # private: see above
@@ -52,34 +52,6 @@ def _let_through(
     handshake goes on from here: see `clear_error_queue`.
     """
     clear_error_queue()
-    return True
-
-
-def continue_handshake(connection: SSL.Connection) -> bool:
-    """Take the handshake as far as the received bytes allow.
-
-    Returns:
-        True when it is complete, False when more bytes of the peer are needed. In both cases,
-        and when it raises, bytes for the peer may be waiting in the connection.
-
-    Raises:
-        SSL.Error: It failed for good.
-    """
-    clear_error_queue()
-    try:
-        connection.do_handshake()
-    except SSL.WantReadError:
-        return False
-    except SSL.Error as failure:
-        # An entry that OpenSSL left after the last callback looks just like a failure. A
-        # handshake that did fail fails again, without sending another alert.
-        clear_error_queue()
-        try:
-            connection.do_handshake()
-        except SSL.WantReadError:
-            return False
-        except SSL.Error:
-            raise failure from None
     return True
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from OpenSSL import SSL
 
 from mooring.transport.errors import TlsSessionBroken
-from mooring.transport.server_tls import clear_error_queue, continue_handshake, describe
+from mooring.transport.server_tls import clear_error_queue, describe
 
 RECORD_BYTES = 16 * 1024
 """The most that one TLS record carries (RFC 8446 §5.1): one `recv` never gives more."""
@@ -83,10 +83,14 @@ class TlsSession:
         Raises:
             TlsSessionBroken: It failed.
         """
+        clear_error_queue()
         try:
-            return continue_handshake(self._connection)
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
         except SSL.Error as error:
             raise _broken(error) from error
+        return True
 
     def presented(self) -> tuple[PeerCertificate, ...]:
         """Return the peer's certificates, its own first; empty if it presented none.
