@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mooring.cloud.stores.sqlite import MIGRATIONS
 from mooring.cloud.stores.sqlite.attempts import SqliteAttemptStore
 from mooring.runtime.attempts import Attempt, AttemptRecorder
 from mooring.storage.database import Database
+from mooring.storage.errors import StorageFull
 
 
 class SettableClock:
@@ -239,10 +241,9 @@ async def test_record_when_time_passes_is_written_without_a_list(database: Datab
     commits = database.commits
     service.record(attempt())
 
-    for _ in range(500):
-        if database.commits > commits:
-            break
-        await database.read(lambda connection: connection.execute("SELECT 1").fetchone())
+    async with asyncio.timeout(10):
+        while database.commits == commits:
+            await asyncio.sleep(0.01)
 
     assert database.commits == commits + 1
     await service.close()
@@ -261,17 +262,50 @@ async def test_close_writes_what_waits_and_it_survives_a_restart(tmp_path: Path)
     await database.close()
 
 
-async def test_record_when_the_store_is_gone_drops_and_counts_instead_of_raising(
-    tmp_path: Path,
-) -> None:
-    database = Database.open(tmp_path / "cloud.db", migrations_package=MIGRATIONS)
-    service = AttemptService(SqliteAttemptStore(database))
-    await database.close()
+class FailingStore:
+    """Refuses as often as told, then keeps."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.kept: list[AttemptRecord] = []
+
+    async def add(self, records: Sequence[AttemptRecord]) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.kept += records
+
+    async def list(
+        self, wanted: AttemptFilter, *, limit: int, before: int | None
+    ) -> tuple[list[AttemptRecord], int | None]:
+        return self.kept, None
+
+
+async def test_record_while_the_storage_is_full_waits_and_is_counted_with_what_comes() -> None:
+    store = FailingStore(StorageFull("full", "free some"), StorageFull("full", "free some"))
+    service = AttemptService(store, flush_every_s=3600)
+
+    for name in ("a", "b"):
+        service.record(attempt(name))
+    await service.flush()
+    service.record(attempt("a"))
+    await service.flush()
+    assert store.kept == []
+    await service.close()
+
+    found = {record.latest.context["registration_id"]: record.count for record in store.kept}
+    assert found == {"a": 2, "b": 1}
+    assert service.dropped == 0
+
+
+async def test_record_that_the_store_cannot_handle_is_dropped_and_counted() -> None:
+    store = FailingStore(RuntimeError("a defect"))
+    service = AttemptService(store, flush_every_s=3600)
 
     service.record(attempt())
-    await service.flush()
+    await service.close()
 
     assert service.dropped == 1
+    assert store.kept == []
 
 
 async def test_record_with_long_context_cuts_it(service: AttemptService) -> None:

@@ -685,3 +685,16 @@ def test_bytes_that_break_mqtt_end_the_connection(
 
     assert newest_failure(hub_device)[1] == code
     assert [event["body"] for event in wait_for(lambda: stored(hub_device))] == ["good"]
+
+
+def test_publish_is_measured_by_its_decoded_properties(hub_device: Device) -> None:
+    # 262,000 of body, 44 of key, 100 of value: 262,144. Percent-encoded it is 200 bytes more.
+    bag = "k" * 44 + "=" + "%20" * 100
+    with hub_device.at_hub() as raw:
+        raw.publish(events_topic(hub_device, bag), b"x" * 262_000)
+        raw.expect(PUBACK)
+        raw.publish(events_topic(hub_device, "k" + bag), b"x" * 262_000)
+        assert ended(raw)
+
+    assert len(stored(hub_device)) == 1
+    assert newest_failure(hub_device) == ("publish", "message-too-large")

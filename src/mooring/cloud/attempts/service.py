@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 
 from mooring.cloud.attempts.model import (
     MAX_RECORDS_PER_ADDRESS,
@@ -14,6 +15,7 @@ from mooring.cloud.attempts.model import (
 from mooring.cloud.attempts.store import AttemptStore
 from mooring.runtime.attempts import Attempt
 from mooring.runtime.logs import get_logger
+from mooring.storage.errors import StorageUnavailable
 
 FLUSH_EVERY_S = 0.5
 """How long a record may wait in memory: it is no promise to a device, only a trace."""
@@ -47,24 +49,18 @@ class AttemptService:
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._failing = False
         self.dropped = 0
 
     def record(self, attempt: Attempt) -> None:
         """Keep a finished `attempt`; returns at once, never raises for a full store."""
-        record = record_of(attempt)
-        earlier = self._pending.pop(record.identity, None)
-        if earlier is not None:
-            self._pending[record.identity] = earlier.joined(record)
-            return
-        self._make_room(record.source_address)
-        self._pending[record.identity] = record
-        self._pending_by_address[record.source_address] += 1
-        if self._timer is None and not self._closed:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._flush_every_s, self._start_flush)
+        self._queue(record_of(attempt))
 
     async def flush(self) -> None:
-        """Write what waits; returns when it is durable, or when the store refused it."""
+        """Write what waits; returns when it is durable.
+
+        What the storage cannot take now waits on, within the bounds, for a later turn.
+        """
         async with self._writing:
             if self._timer is not None:
                 self._timer.cancel()
@@ -76,9 +72,16 @@ class AttemptService:
             self._pending_by_address.clear()
             try:
                 await self._store.add(records)
+            except StorageUnavailable as error:
+                if not self._failing:
+                    _log.warning("attempt records wait for the storage", reason=error.message)
+                self._failing = True
+                self._take_back(records)
             except Exception as error:  # noqa: BLE001 - a lost trace must not end the service
                 self.dropped += len(records)
-                _log.warning("attempt records lost", records=len(records), error=str(error))
+                _log.error("attempt records lost", records=len(records), exc_info=error)
+            else:
+                self._failing = False
 
     async def list(
         self,
@@ -102,6 +105,26 @@ class AttemptService:
         if self._task is not None:
             await self._task
         await self.flush()
+
+    def _take_back(self, records: Sequence[AttemptRecord]) -> None:
+        """Queue what could not be written, as older than what came meanwhile."""
+        newer = list(self._pending.values())
+        self._pending.clear()
+        self._pending_by_address.clear()
+        for record in (*records, *newer):
+            self._queue(record)
+
+    def _queue(self, record: AttemptRecord) -> None:
+        earlier = self._pending.pop(record.identity, None)
+        if earlier is not None:
+            self._pending[record.identity] = earlier.joined(record)
+        else:
+            self._make_room(record.source_address)
+            self._pending[record.identity] = record
+            self._pending_by_address[record.source_address] += 1
+        if self._timer is None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._flush_every_s, self._start_flush)
 
     def _make_room(self, source_address: str) -> None:
         """Drop what the store would drop anyway, before it costs memory and a write."""

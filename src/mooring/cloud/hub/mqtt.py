@@ -58,7 +58,6 @@ class HubMqtt:
         self._live: dict[SessionKey, HubSession] = {}
         self._opening: set[_Opening] = set()
         self._stored: dict[SessionKey, tuple[str, dict[str, int]]] = {}
-        self._modules: dict[tuple[int, str], set[SessionKey]] = {}
         service.devices.on_change(self._identity_changed)
 
     async def open(
@@ -102,13 +101,7 @@ class HubMqtt:
         if taken_over or self._live.get(session.key) is not session:
             return
         del self._live[session.key]
-        if session.key[2] is not None:
-            modules = self._modules[session.key[:2]]
-            modules.discard(session.key)
-            if not modules:
-                del self._modules[session.key[:2]]
-        else:
-            self.service.disconnected(session.hub, session.device_id)
+        self.service.disconnected(session.hub, session.device_id)
 
     def keep(self, key: SessionKey, generation_id: str, subscriptions: dict[str, int]) -> None:
         """Keep the subscriptions of a device for its next connection.
@@ -186,14 +179,13 @@ class HubMqtt:
         device: AuthenticatedDevice,
     ) -> HubSession | ConnectReturnCode:
         recorder = link.recorder
-        key = (device.hub.hub_id, device.identity.device_id, user_name.module_id)
-        source = self.service.telemetry.source(
-            device, module_id=user_name.module_id, model_id=user_name.model_id
-        )
+        # The hub refuses modules as yet, so a session is a device's.
+        key = (device.hub.hub_id, device.identity.device_id)
+        source = self.service.telemetry.source(device, model_id=user_name.model_id)
         will = None
         if connect.will is not None:
             try:
-                will = will_message(connect.will, user_name.device_id, user_name.module_id)
+                will = will_message(connect.will, user_name.device_id)
             except AzureError as error:
                 recorder.fail(
                     "will-topic",
@@ -218,14 +210,11 @@ class HubMqtt:
         # Only now, when the newcomer has proved who it is: a stranger disturbs nobody.
         older = self._live.get(key)
         self._live[key] = session
-        if key[2] is not None:
-            self._modules.setdefault(key[:2], set()).add(key)
         if older is not None:
             older.take_over()
         recorder.begin("connack")
         link.write(link.machine.accept(session_present=kept is not None))
-        if key[2] is None:
-            self.service.connected(device.hub, session.device_id)
+        self.service.connected(device.hub, session.device_id)
         recorder.passed("taken over from an older connection" if older is not None else "")
         recorder.finish()
         link.record(recorder.snapshot())
@@ -262,7 +251,7 @@ class HubMqtt:
         other hubs all of that device, if it was `moved` (where it still is, it comes back).
         """
         for hub in self.service.hubs.list():
-            session = self._live.get((hub.hub_id, device_id, None))
+            session = self._live.get((hub.hub_id, device_id))
             if session is None:
                 continue
             if hub.host_name.lower() == host_name.lower():
@@ -276,11 +265,9 @@ class HubMqtt:
         for opening in self._opening:
             if opening.device_id == device_id and opening.host_name == host_name:
                 opening.stale = True
-        keys = ((hub.hub_id, device_id, None), *self._modules.get((hub.hub_id, device_id), ()))
-        for key in keys:
-            session = self._live.get(key)
-            if session is not None:
-                session.link.end(CREDENTIALS_CHANGED)
+        session = self._live.get((hub.hub_id, device_id))
+        if session is not None:
+            session.link.end(CREDENTIALS_CHANGED)
 
 
 class _Opening:

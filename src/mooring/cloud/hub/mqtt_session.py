@@ -41,8 +41,8 @@ from mooring.storage.errors import StorageError
 if TYPE_CHECKING:
     from mooring.cloud.hub.mqtt import HubMqtt
 
-SessionKey: TypeAlias = tuple[int, str, str | None]
-"""Hub id, device id, module id: one live connection each."""
+SessionKey: TypeAlias = tuple[int, str]
+"""Hub id and device id: one live connection each."""
 
 MAX_SUBSCRIPTIONS = 5
 """Topic filters of one device (Azure: IoT Hub, MQTT)."""
@@ -106,7 +106,7 @@ class HubSession:
         self.key = key
         self.hub = hub
         self._source = source
-        self._prefix = telemetry_prefix(key[1], key[2])
+        self._prefix = telemetry_prefix(key[1])
         self._subscriptions = subscriptions
         self._generation_id = generation_id
         self._will = will
@@ -149,7 +149,9 @@ class HubSession:
             if qos < 2 and topic.startswith(prefix):
                 properties = topic[prefix_size:]
                 length = len(body) + len(properties)
-                if length <= max_bytes and (not properties or self._readable(properties)):
+                if (length <= max_bytes or _message_bytes(packet, prefix_size) <= max_bytes) and (
+                    not properties or _is_readable(properties)
+                ):
                     if retain:
                         properties = _with_property(properties, RETAIN_PROPERTY)
                     messages.append(TelemetryMessage(properties, body))
@@ -182,8 +184,6 @@ class HubSession:
             device_id=source.device_id,
             source_address=self.link.source_address,
         )
-        if self.key[2] is not None:
-            recorder.context["module_id"] = self.key[2]
         recorder.begin(ending.stage)
         recorder.fail(ending.code, ending.cause, ending.remedy)
         self.link.record(recorder.snapshot())
@@ -236,7 +236,7 @@ class HubSession:
         return True
 
     def _subscribe(self, topic_filter: str, qos: int) -> SubAckCode:
-        if parse_filter(topic_filter, self.key[1], self.key[2]) is None:
+        if parse_filter(topic_filter, self.key[1]) is None:
             return SubAckCode.FAILURE
         subscriptions = self._subscriptions
         if subscriptions is None:
@@ -255,7 +255,7 @@ class HubSession:
             link.end(QOS_2)
             return False
         try:
-            request = parse_device_publish(packet.topic, self.key[1], self.key[2])
+            request = parse_device_publish(packet.topic, self.key[1])
         except AzureError as error:
             link.end(Ending("publish", error.code, error.message, error.remedy))
             return False
@@ -285,17 +285,6 @@ class HubSession:
         topic = format_twin_response_topic(code.http_status, rid)
         data, _ = self.link.machine.publish(topic, body, 0)
         self.link.write(data)
-
-    @staticmethod
-    def _readable(properties: str) -> bool:
-        """Return whether the telemetry's properties are well formed."""
-        if "+" in properties or "#" in properties:  # [MQTT-3.3.2-2]
-            return False
-        try:
-            parse_property_bag(properties)
-        except AzureError:
-            return False
-        return True
 
     # -- telemetry -----------------------------------------------------------------------------
 
@@ -354,22 +343,46 @@ class HubSession:
             self.link.write(self.link.machine.pubacks((packet_id,)))
 
 
-def will_message(will: Will, device_id: str, module_id: str | None) -> TelemetryMessage:
+def will_message(will: Will, device_id: str) -> TelemetryMessage:
     """Return the telemetry that a will stands for.
 
     Raises:
         TopicMalformed: Its topic is not the device's own telemetry topic.
         AzureError: The properties in its topic cannot be read.
     """
-    request = parse_device_publish(will.topic, device_id, module_id)
+    request = parse_device_publish(will.topic, device_id)
     if not isinstance(request, Telemetry):
         raise TopicMalformed(
             "the topic is not the device's telemetry topic",
             remedy="use the device's telemetry topic for the will, or none",
             field="topic",
         )
-    properties = will.topic[len(telemetry_prefix(device_id, module_id)) :]
+    properties = will.topic[len(telemetry_prefix(device_id)) :]
     return TelemetryMessage(_with_property(properties, WILL_PROPERTY), will.payload)
+
+
+def _is_readable(properties: str) -> bool:
+    """Return whether the properties of telemetry are well formed."""
+    if "+" in properties or "#" in properties:  # [MQTT-3.3.2-2]
+        return False
+    try:
+        parse_property_bag(properties)
+    except AzureError:
+        return False
+    return True
+
+
+def _message_bytes(packet: Publish, prefix_size: int) -> int:
+    """Return the size of a message as Azure counts it: its body, and its properties decoded.
+
+    Of system properties the values count, of the device's own the names as well.
+    """
+    try:
+        bag = parse_property_bag(packet.topic[prefix_size:])
+    except AzureError:
+        return len(packet.payload)
+    values = (*bag.system.values(), *bag.application.values(), *bag.application)
+    return len(packet.payload) + sum(len(value.encode()) for value in values if value)
 
 
 def _with_property(properties: str, extra: str) -> str:
