@@ -100,3 +100,15 @@ def test_attempt_while_it_runs_says_so() -> None:
 
     assert recorder.snapshot().result == "running"
     assert recorder.current_stage == "dns"
+
+
+def test_stage_heard_of_at_its_end_has_the_time_it_took_and_the_attempt_began_with_it() -> None:
+    recorder = AttemptRecorder("connect", clock=TickingClock())
+
+    recorder.begin("tls", ago_s=5.0)
+    recorder.passed()
+
+    attempt = recorder.snapshot()
+    (stage,) = attempt.stages
+    assert stage.duration_ms == 6000  # the clock ticks once more until it passes
+    assert attempt.started_at == stage.started_at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
@@ -142,11 +142,19 @@ class AttemptRecorder:
             return self._open[0]
         return self._stages[-1].name if self._stages else "start"
 
-    def begin(self, stage: str) -> None:
-        """Open `stage`; one that was still open counts as passed."""
+    def begin(self, stage: str, *, ago_s: float = 0.0) -> None:
+        """Open `stage`; one that was still open counts as passed.
+
+        `ago_s` says how long it runs already, for a stage that is heard of at its end; the attempt
+        began no later.
+        """
         if self._open is not None:
             self.passed()
-        self._open = (stage, self._clock.now(), self._clock.monotonic())
+        started_at = self._clock.now()
+        if ago_s:
+            started_at -= timedelta(seconds=ago_s)
+            self.started_at = min(self.started_at, started_at)
+        self._open = (stage, started_at, self._clock.monotonic() - ago_s)
 
     def passed(self, detail: str = "") -> None:
         """Close the open stage as passed."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -48,9 +49,11 @@ class ServerConnection(asyncio.Protocol):
         peer_port: Its TCP port, 0 likewise.
         tls_version: ``"TLSv1.2"`` or ``"TLSv1.3"``.
         server_name: The name the peer asked for (SNI), None if it sent none.
+        handshake_s: Seconds from the accept to the end of the handshake; 0 before that.
     """
 
     __slots__ = (
+        "_accepted_at",
         "_admitted",
         "_application",
         "_corked",
@@ -65,6 +68,7 @@ class ServerConnection(asyncio.Protocol):
         "_state",
         "_timer",
         "_tls",
+        "handshake_s",
         "peer_address",
         "peer_port",
         "server_name",
@@ -91,6 +95,8 @@ class ServerConnection(asyncio.Protocol):
         self.peer_port = 0
         self.tls_version = ""
         self.server_name: str | None = None
+        self.handshake_s = 0.0
+        self._accepted_at = time.monotonic()
 
     # -- for the application -------------------------------------------------------------------
 
@@ -294,6 +300,7 @@ class ServerConnection(asyncio.Protocol):
         self._cancel_timer()
         self.tls_version = session.version
         self.server_name = session.server_name
+        self.handshake_s = time.monotonic() - self._accepted_at
         self._environment.counters.handshakes_ok += 1
         self._leave_handshake()
         self._state = _State.OPEN

@@ -87,7 +87,7 @@ class MqttConnection:
         recorder = AttemptRecorder(
             KIND_UNKNOWN, clock=self._door.clock, source_address=connection.peer_address
         )
-        recorder.begin("tls")
+        recorder.begin("tls", ago_s=connection.handshake_s)
         if self._presented:
             recorder.context["thumbprint"] = sha256_thumbprint(self._presented[0])
         recorder.passed(connection.tls_version)
