@@ -383,3 +383,26 @@ def test_verify_pinned_when_validity_is_switched_off_accepts_expired(
         verifier.verify_pinned(leaf.certificate, at=NOW)
     assert refused.value.code == "expired"
     verifier.verify_pinned(leaf.certificate, at=NOW, check_validity=False)
+
+
+def test_verify_pinned_when_remembered_looks_at_the_dates_every_time(
+    verifier: ChainVerifier,
+) -> None:
+    leaf = make_leaf("edge01").certificate
+    verifier.verify_pinned(leaf, at=NOW)
+
+    with pytest.raises(ChainRefused) as ended:
+        verifier.verify_pinned(leaf, at=leaf.not_valid_after_utc + timedelta(minutes=6))
+    with pytest.raises(ChainRefused) as early:
+        verifier.verify_pinned(leaf, at=leaf.not_valid_before_utc - timedelta(minutes=6))
+
+    assert (ended.value.code, early.value.code) == ("expired", "not-yet-valid")
+    verifier.verify_pinned(leaf, at=NOW)
+
+
+def test_verify_pinned_when_many_devices_connect_remembers_no_more_than_it_may() -> None:
+    verifier = ChainVerifier(cache_entries=2)
+    for number in range(4):
+        verifier.verify_pinned(make_leaf(f"edge{number}").certificate, at=NOW)
+
+    assert len(verifier._pinned) == 2

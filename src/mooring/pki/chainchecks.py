@@ -32,10 +32,16 @@ def check_signature_hash(certificate: Certificate) -> None:
 
 def check_dates(certificate: Certificate, at: datetime) -> None:
     """Refuse a certificate that is over, or not begun, beyond `CLOCK_SKEW`."""
-    end = certificate.not_valid_after_utc
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    check_validity_span(certificate, start, end, at)
+
+
+def check_validity_span(
+    certificate: Certificate, start: datetime, end: datetime, at: datetime
+) -> None:
+    """Refuse `certificate`, valid from `start` to `end`, as `check_dates` does."""
     if at - CLOCK_SKEW > end:
         raise refusal(RefusalCode.EXPIRED, certificate, f"expired at {end:%Y-%m-%d %H:%M:%S} UTC")
-    start = certificate.not_valid_before_utc
     if at + CLOCK_SKEW < start:
         raise refusal(
             RefusalCode.NOT_YET_VALID,

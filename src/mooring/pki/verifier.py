@@ -41,6 +41,7 @@ from mooring.pki.chainchecks import (
     check_key,
     check_signature_hash,
     check_size,
+    check_validity_span,
 )
 from mooring.pki.chainfacts import (
     CaFacts,
@@ -143,6 +144,7 @@ class ChainVerifier:
         self._cache_entries = cache_entries
         self._memory = CaMemory()
         self._cache: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._pinned: OrderedDict[bytes, tuple[datetime, datetime]] = OrderedDict()
 
     def verify(
         self, presented: Sequence[Certificate], known: CaSet, *, at: datetime
@@ -194,6 +196,9 @@ class ChainVerifier:
     ) -> None:
         """Return if a certificate that is known by its thumbprint may be used.
 
+        What does not change (size, key, signature hash) is remembered of those accepted; the
+        dates are looked at every time.
+
         Whoever registered the thumbprint meant this very certificate, so its issuer and its
         usages do not matter (the guide registers a CA certificate). The thumbprint itself is
         compared by the caller.
@@ -210,15 +215,24 @@ class ChainVerifier:
         """
         if at.tzinfo is None:
             raise ValueError("at must be aware")
-        check_size(leaf, certificate_der(leaf))
-        try:
-            check_key(leaf)
-            if not is_self_issued(leaf):
-                check_signature_hash(leaf)
-            if check_validity:
-                check_dates(leaf, at)
-        except PARSE_FAULTS as error:
-            raise _unreadable(leaf, error) from error
+        der = certificate_der(leaf)
+        digest = hashlib.sha256(der).digest()
+        validity = self._pinned.get(digest)
+        if validity is None:
+            check_size(leaf, der)
+            try:
+                check_key(leaf)
+                if not is_self_issued(leaf):
+                    check_signature_hash(leaf)
+                validity = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+            except PARSE_FAULTS as error:
+                raise _unreadable(leaf, error) from error
+            self._pinned[digest] = validity
+        self._pinned.move_to_end(digest)
+        while len(self._pinned) > self._cache_entries:
+            self._pinned.popitem(last=False)
+        if check_validity:
+            check_validity_span(leaf, *validity, at)
 
     def _remember(self, key: bytes, judged: _Remembered) -> None:
         self._cache[key] = judged

@@ -132,7 +132,6 @@ class Authenticator:
         leaf = _leaf(connect, AuthenticationType.SELF_SIGNED)
         sha256 = sha256_thumbprint(leaf)
         connect.recorder.context["thumbprint"] = sha256
-        sha1 = sha1_thumbprint(leaf)
         pinned = [
             thumbprint
             for thumbprint in (
@@ -143,12 +142,13 @@ class Authenticator:
         ]
         fits = False
         for thumbprint in pinned:
-            own = sha1 if len(thumbprint) == _SHA1_HEX else sha256
+            own = sha1_thumbprint(leaf) if len(thumbprint) == _SHA1_HEX else sha256
             fits |= hmac.compare_digest(thumbprint, own)
         if not fits:
             raise ConnectRefused(
-                f"The device's certificate has SHA-256 {sha256} (SHA-1 {sha1}); device "
-                f"{connect.device_id!r} is pinned to {' or '.join(dict.fromkeys(pinned))}.",
+                f"The device's certificate has SHA-256 {sha256} (SHA-1 {sha1_thumbprint(leaf)}); "
+                f"device {connect.device_id!r} is pinned to "
+                f"{' or '.join(dict.fromkeys(pinned))}.",
                 "Let the device register with the provisioning service again, which pins its "
                 "present certificate, or correct the thumbprints in the hub.",
                 field="certificate",
