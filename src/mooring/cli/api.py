@@ -47,6 +47,8 @@ def read_facts(state: Path, part: str) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
+        if (path.parent / f"{part}.db").exists():
+            raise _not_running(part, f"The {part} in {state} is not running.") from None
         raise CommandError(
             f"no-{part}",
             f"There is no {part} in {state}.",
@@ -180,7 +182,7 @@ class ApiClient:
             response.status_code,
             code,
             message,
-            str(error.get("remedy") or ""),
+            _for_the_command_line(str(error.get("remedy") or "")),
             field=error.get("field"),
             findings=error.get("findings") or (),
         )
@@ -190,10 +192,8 @@ class ApiClient:
         try:
             yield
         except httpx.ConnectError:
-            raise CommandError(
-                f"{self._part}-not-running",
-                f"The {self._part} does not answer at {self.base_url}.",
-                f"Start it: mooring up, or mooring {self._part} serve.",
+            raise _not_running(
+                self._part, f"The {self._part} does not answer at {self.base_url}."
             ) from None
         except httpx.HTTPError as error:
             raise CommandError(
@@ -201,6 +201,19 @@ class ApiClient:
                 f"The call to {self.base_url} failed: {str(error) or type(error).__name__}",
                 f"See the log of the {self._part}, then try again.",
             ) from None
+
+
+def _not_running(part: str, message: str) -> CommandError:
+    return CommandError(
+        f"{part}-not-running", message, f"Start it: mooring up, or mooring {part} serve."
+    )
+
+
+def _for_the_command_line(remedy: str) -> str:
+    """Return an API's remedy in the words of the command line: a header is an option there."""
+    return remedy.replace(
+        "send If-Match with its etag, or with *", "give --if-match ETAG, or --if-match '*'"
+    ).replace("send that with its etag", "send that with --if-match and its etag")
 
 
 def cloud_api(state: Path, url: str | None = None, token: str | None = None) -> ApiClient:

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mooring.cli.api import ApiError, cloud_api, read_facts
+from mooring.cli import cloud_token
+from mooring.cli.api import cloud_api
 from mooring.cli.options import StateOption, TokenOption, UrlOption
 from mooring.cli.output import (
-    EXIT_USAGE,
     CommandError,
     JsonOption,
+    UsageError,
     console,
     emit_json,
     exit_with_error,
@@ -26,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The self-hosted cloud: serve it, say where everything is, reset it.",
 )
+app.add_typer(cloud_token.app, name="token")
 
 
 @app.command()
@@ -63,12 +65,7 @@ def serve(
         "admin_port": admin_port,
         "host_name": host_name,
     }
-    run_program(
-        lambda: CloudSettings(**{k: v for k, v in given.items() if v is not None}),
-        application.serve,
-        log_level=log_level,
-        log_json=log_json,
-    )
+    run_program(CloudSettings, given, application.serve, log_level=log_level, log_json=log_json)
 
 
 @app.command()
@@ -80,28 +77,24 @@ def info(
 ) -> None:
     """Say where everything is: ID scope, endpoint, ports, server CA, connection strings.
 
-    The answer holds secrets (connection strings) and is for the owner of the state folder.
+    The answer holds secrets (connection strings) and is for the owner of the state folder. It
+    comes from the running cloud; exit code 1 if none runs.
     """
     try:
         with cloud_api(state, url, token) as api:
             facts = api.get_json("info")
     except CommandError as error:
-        if url is not None or isinstance(error, ApiError):
-            exit_with_error(error, as_json=as_json)
-        try:
-            facts = read_facts(state, "cloud") | {"running": False}
-        except CommandError as missing:
-            exit_with_error(missing, as_json=as_json)
+        exit_with_error(error, as_json=as_json)
     if as_json:
         emit_json(facts)
         return
+    storage = facts["storage"]
     shown: dict[str, object] = {
-        "running": "yes" if facts.get("running", True) else "no",
         "Global device endpoint": facts["global_endpoint"],
         "ID Scope": facts["id_scope"],
         "ports": ", ".join(f"{name} {port}" for name, port in facts["ports"].items()),
         "server CA": facts["ca_file"],
-        "storage": (facts.get("storage") or {}).get("state"),
+        "storage": " ".join(filter(None, (storage["state"], storage["reason"]))),
         "DPS connection string": facts.get("dps_connection_string"),
     }
     for hub in facts["hubs"]:
@@ -138,11 +131,10 @@ def reset(
     if not yes:
         if as_json:
             exit_with_error(
-                CommandError(
+                UsageError(
                     "not-confirmed", "Deleting needs a confirmation.", "Add --yes.", field="--yes"
                 ),
                 as_json=True,
-                exit_code=EXIT_USAGE,
             )
         typer.confirm(f"Delete everything in {folder}?", abort=True)
     try:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from mooring.cli.api import cloud_api
+from mooring.cli.api import ApiClient, cloud_api
 from mooring.cli.options import StateOption, TokenOption, UrlOption
 from mooring.cli.output import (
     CommandError,
     JsonOption,
+    UsageError,
     console,
     emit_json,
     exit_with_error,
     print_facts,
+    print_hint,
     print_table,
 )
 from mooring.cli.records import (
@@ -60,7 +63,7 @@ def certificate_add(
         exit_with_error(error, as_json=as_json)
     show(found, as_json, _certificate_facts)
     if not verified and not as_json:
-        console.print(f"[dim]next:[/] mooring dps certificate code {name}")
+        print_hint(f"next: mooring dps certificate code {name}")
 
 
 @app.command("list")
@@ -87,7 +90,7 @@ def certificate_list(
                 row["name"],
                 _status(row),
                 row["properties"]["subject"],
-                row["properties"]["expiry"],
+                _date(row["properties"]["expiry"]),
                 row["properties"]["thumbprint"],
             )
             for row in found
@@ -133,40 +136,84 @@ def certificate_code(
         return
     code = found["properties"]["verificationCode"]
     print_facts({"verification code": code})
-    console.print("\n[dim]next, with the CA's key at hand, either[/]")
-    console.print(
-        f"  mooring cert verification --code {code} "
-        "--ca root-cert.pem --ca-key root-private-key.pem",
-        markup=False,
-        soft_wrap=True,
+    print_hint("\nnext, with the CA's key at hand, either")
+    _print_command(
+        f"mooring cert verification --code {code} --ca root-cert.pem --ca-key root-private-key.pem"
     )
-    console.print("[dim]or[/]")
-    for line in (
-        VERIFICATION_REQUEST.format(code=code),
-        VERIFICATION_SIGNING,
-    ):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print("[dim]then[/]")
-    console.print(f"  mooring dps certificate verify {name} verification-cert.pem", markup=False)
+    print_hint("or")
+    _print_command(VERIFICATION_REQUEST.format(code=code))
+    _print_command(VERIFICATION_SIGNING)
+    print_hint("then")
+    _print_command(f"mooring dps certificate verify {name} verification-cert.pem")
+
+
+def _print_command(command: str) -> None:
+    console.print(f"  {command}", markup=False, soft_wrap=True)
 
 
 @app.command("verify")
 def certificate_verify(
     name: str,
-    file: Annotated[Path, typer.Argument(help="The verification certificate.")],
     state: StateOption,
+    file: Annotated[
+        Path | None, typer.Argument(help="The verification certificate.", show_default=False)
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="With --ca-key: the CA certificate; root-cert.pem if not.")
+    ] = None,
+    ca_key: Annotated[
+        Path | None,
+        typer.Option(help="Instead of FILE: the CA's key, which makes the proof here and now."),
+    ] = None,
+    ca_passphrase_file: Annotated[
+        Path | None, typer.Option(help="File with the passphrase of an encrypted CA key.")
+    ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show that the CA's key is held, by a certificate with the code as CN, signed by it."""
+    """Show that the CA's key is held, by a certificate with the code as CN, signed by it.
+
+    Give the verification certificate; or --ca-key, and a code is generated, a verification
+    certificate made and sent, and the key stays here.
+    """
+    from mooring.pki.errors import PkiError
+
     try:
-        body = {"certificate": read_text(file)}
+        if (file is None) == (ca_key is None):
+            raise UsageError(
+                "proof-missing" if file is None else "proof-twice",
+                "Neither a verification certificate nor the CA's key is given."
+                if file is None
+                else "Both a verification certificate and the CA's key are given.",
+                "Give one of them: FILE, or --ca-key.",
+                field="FILE",
+            )
+        where = f"dps/certificates/{quote(name, safe='')}"
         with cloud_api(state, url, token) as api:
-            found = api.post_json(f"dps/certificates/{quote(name, safe='')}/verify", body)
-    except CommandError as error:
+            if file is not None:
+                proof = read_text(file)
+            else:
+                proof = _make_proof(api, where, ca, ca_key, ca_passphrase_file)
+            found = api.post_json(f"{where}/verify", {"certificate": proof})
+    except (CommandError, PkiError) as error:
         exit_with_error(error, as_json=as_json)
     show(found, as_json, _certificate_facts)
+
+
+def _make_proof(
+    api: ApiClient, where: str, ca: Path | None, ca_key: Path | None, passphrase_file: Path | None
+) -> str:
+    """Return a verification certificate for a fresh code of the CA certificate at `where`."""
+    from mooring.cli.cert_issuing import load_issuer
+    from mooring.pki.certificates import dump_certificate
+    from mooring.pki.issuing import issue_verification
+    from mooring.runtime.clock import SYSTEM_CLOCK
+
+    # The key first: a wrong file must not cost the code that may be in use elsewhere.
+    issuer = load_issuer(ca, ca_key, passphrase_file, Path())
+    code = api.post_json(f"{where}/generateVerificationCode")["properties"]["verificationCode"]
+    return dump_certificate(issue_verification(code, issuer, now=SYSTEM_CLOCK.now()).certificate)
 
 
 @app.command("delete")
@@ -182,6 +229,11 @@ def certificate_delete(
     delete_one("dps/certificates", name, state, if_match, url, token, as_json)
 
 
+def _date(value: str) -> str:
+    """Return the date of Azure's resource API (RFC 1123) as everywhere else here."""
+    return parsedate_to_datetime(value).date().isoformat()
+
+
 def _status(row: dict[str, Any]) -> str:
     return "Verified" if row["properties"]["isVerified"] else "Unverified"
 
@@ -192,7 +244,7 @@ def _certificate_facts(found: dict[str, Any]) -> dict[str, object]:
         "name": found["name"],
         "status": _status(found),
         "subject": properties["subject"],
-        "expires": properties["expiry"],
+        "expires": _date(properties["expiry"]),
         "SHA-1 thumbprint": properties["thumbprint"],
         "verification code": properties.get("verificationCode"),
         "etag": found["etag"],

@@ -102,7 +102,7 @@ def enrollment_list(
         return
     print_table(
         "individual enrollments",
-        ("registration id", "device id", "enabled", "registration status", "hub"),
+        ("registration id", "device id", "status", "registration status", "assigned hub"),
         [
             (
                 row["registrationId"],

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich.markup import escape
 
 from mooring.cli.api import ApiClient, cloud_api
 from mooring.cli.options import StateOption, TokenOption, UrlOption
@@ -67,8 +68,9 @@ def group_add(
     show(found, as_json, _group_facts)
     if unverified:
         console.print(
-            f"[yellow]warning[/] {certificate} is not verified: no device gets in until it is. "
-            f"Next: mooring dps certificate code {certificate}"
+            f"[yellow]warning[/] {escape(certificate)} is not verified: no device gets in until it "
+            f"is. Next: mooring dps certificate code {certificate}",
+            soft_wrap=True,
         )
 
 
@@ -87,7 +89,7 @@ def group_list(
         return
     print_table(
         "enrollment groups",
-        ("group", "enabled", "primary certificate"),
+        ("group", "status", "primary certificate"),
         [
             (row["enrollmentGroupId"], row["provisioningStatus"], _group_certificate(row))
             for row in found

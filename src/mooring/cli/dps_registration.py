@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from mooring.cli.records import (
     list_pages,
     show_one,
 )
-from mooring.cli.rendering import short_time, show_all
+from mooring.cli.rendering import short_time
 
 app = typer.Typer(no_args_is_help=True, help="Records of devices that did register.")
 
@@ -66,7 +66,7 @@ def registration_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one registration record."""
-    show_one("dps/registrations", registration_id, state, url, token, as_json, show_all)
+    show_one("dps/registrations", registration_id, state, url, token, as_json, _facts)
 
 
 @app.command("delete")
@@ -80,3 +80,22 @@ def registration_delete(
 ) -> None:
     """Delete a registration record; the next attempt is a first one. The hub's device stays."""
     delete_one("dps/registrations", registration_id, state, if_match, url, token, as_json)
+
+
+def _facts(found: dict[str, Any]) -> dict[str, object]:
+    error = " ".join(
+        str(found[name]) for name in ("errorCode", "errorMessage") if found.get(name) is not None
+    )
+    return {
+        "registration id": found["registrationId"],
+        "status": found["status"],
+        "substatus": found.get("substatus"),
+        "device id": found.get("deviceId"),
+        "assigned hub": found.get("assignedHub"),
+        "enrollment group": found.get("enrollmentGroupId"),
+        "created": short_time(found.get("createdDateTimeUtc")),
+        "last updated": short_time(found.get("lastUpdatedDateTimeUtc")),
+        "error": error or None,
+        "SHA-256 thumbprint": found.get("thumbprint"),
+        "etag": found.get("etag"),
+    }

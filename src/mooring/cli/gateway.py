@@ -14,9 +14,9 @@ from mooring.cli import gateway_connection
 from mooring.cli.api import gateway_api
 from mooring.cli.options import StateOption, TokenOption, UrlOption
 from mooring.cli.output import (
-    EXIT_USAGE,
     CommandError,
     JsonOption,
+    UsageError,
     console,
     emit_json,
     exit_with_error,
@@ -49,12 +49,7 @@ def serve(
     from mooring.gateway.settings import GatewaySettings
 
     given: dict[str, Any] = {"state_dir": state, "host": host, "port": port}
-    run_program(
-        lambda: GatewaySettings(**{k: v for k, v in given.items() if v is not None}),
-        application.serve,
-        log_level=log_level,
-        log_json=log_json,
-    )
+    run_program(GatewaySettings, given, application.serve, log_level=log_level, log_json=log_json)
 
 
 @app.command()
@@ -117,14 +112,13 @@ def publish(
             body["json"] = json.loads(message)
         except ValueError as error:
             exit_with_error(
-                CommandError(
+                UsageError(
                     "message-not-json",
                     f"The message is not JSON: {error}.",
                     "Correct it, or send it as text with --text.",
                     field="MESSAGE",
                 ),
                 as_json=as_json,
-                exit_code=EXIT_USAGE,
             )
     if message_id is not None:
         body["message_id"] = message_id
@@ -148,14 +142,13 @@ def _properties(pairs: list[str], as_json: bool) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             exit_with_error(
-                CommandError(
+                UsageError(
                     "property-malformed",
                     f"--property {pair!r} is not KEY=VALUE.",
                     "Write it as -p key=value.",
                     field="--property",
                 ),
                 as_json=as_json,
-                exit_code=EXIT_USAGE,
             )
         properties[key] = value
     return properties

@@ -14,14 +14,15 @@ from rich.markup import escape
 from mooring.cli.api import ApiClient, ApiError, gateway_api
 from mooring.cli.options import StateOption, TokenOption, UrlOption
 from mooring.cli.output import (
-    EXIT_USAGE,
     CommandError,
     JsonOption,
+    UsageError,
     console,
     emit_json,
     error_console,
     exit_with_error,
     print_facts,
+    print_hint,
     print_table,
 )
 from mooring.cli.rendering import print_attempts, read_text, short_time
@@ -56,11 +57,9 @@ def create(
         emit_json(found)
     else:
         console.print(f"created {found['pid']}.", markup=False)
-        console.print(
+        print_hint(
             f"next: mooring gateway connection configure {pid} --global-endpoint … --scope-id … "
-            "--certificate FILE --private-key FILE",
-            style="dim",
-            markup=False,
+            "--certificate FILE --private-key FILE"
         )
 
 
@@ -176,7 +175,7 @@ def configure(
     console.print("checked, nothing changed." if dry_run else "applied.")
     _print_identity(found["identity"])
     if not dry_run:
-        console.print(f"[dim]next: mooring gateway connection connect {escape(pid)}[/]")
+        print_hint(f"next: mooring gateway connection connect {pid}")
 
 
 @app.command()
@@ -336,11 +335,10 @@ def delete(
     if not yes:
         if as_json or not sys.stdin.isatty():
             exit_with_error(
-                CommandError(
+                UsageError(
                     "not-confirmed", "Deleting needs a confirmation.", "Add --yes.", field="--yes"
                 ),
                 as_json=as_json,
-                exit_code=EXIT_USAGE,
             )
         typer.confirm(f"Delete {pid} with its certificate and key?", abort=True)
     try:
@@ -381,14 +379,13 @@ def _parse_setting(setting: str, as_json: bool) -> tuple[str, str, Any]:
     name, equals, value = rest.partition("=")
     if not (tab and colon and name and equals):
         exit_with_error(
-            CommandError(
+            UsageError(
                 "setting-malformed",
                 f"--set {setting!r} is not TAB:ID=VALUE.",
                 "Write it as --set DataService:store.capacity=100.",
                 field="--set",
             ),
             as_json=as_json,
-            exit_code=EXIT_USAGE,
         )
     if value in ("true", "false"):
         return tab, name, value == "true"
@@ -410,7 +407,9 @@ def _state(found: dict[str, Any]) -> str:
 
 def _print_status(found: dict[str, Any]) -> None:
     colour = "green" if found["status"] == "Connected" else "red"
-    console.print(f"[bold {colour}]{found['status']}[/] [dim]{escape(_state(found))}[/]")
+    state = _state(found)
+    more = "" if state == str(found["status"]).lower() else f" [dim]{escape(state)}[/]"
+    console.print(f"[bold {colour}]{found['status']}[/]{more}")
     link = found.get("link") or {}
     facts = {
         "hub": link.get("hub"),
@@ -453,11 +452,13 @@ def _print_identity(identity: dict[str, Any] | None) -> None:
 
 
 def _print_findings(findings: Any) -> None:
-    if findings:
-        print_table(
-            "findings",
-            ("severity", "field", "what", "remedy"),
-            [(row["severity"], row["field"], row["message"], row["remedy"]) for row in findings],
+    """Print what the check found, worst first, each with its remedy."""
+    for row in findings:
+        style = {"error": "bold red", "warning": "yellow"}.get(row["severity"], "dim")
+        console.print(
+            f"[{style}]{escape(row['severity'])}[/] [dim]{escape(row['field'])}[/] "
+            f"{escape(row['message'])}\n  [bold]remedy[/] {escape(row['remedy'])}",
+            soft_wrap=True,
         )
 
 

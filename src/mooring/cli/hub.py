@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich.markup import escape
 
 from mooring.cli.api import ApiClient, cloud_api
 from mooring.cli.options import StateOption, TokenOption, UrlOption
@@ -225,11 +226,14 @@ def monitor(
 ) -> None:
     """Show telemetry: what is kept, or with --follow what comes from now on.
 
-    With --json one JSON object a line.
+    With --json one JSON list; with --follow as well, one JSON object a line.
     """
     try:
         with cloud_api(state, url, token) as api:
             path = f"hubs/{_hub_name(api, hub)}/telemetry"
+            if as_json and not follow:
+                emit_json(list(_events(api, path, device_id, start, follow, limit)))
+                return
             for event in _events(api, path, device_id, start, follow, limit):
                 if as_json:
                     typer.echo(json.dumps(event, ensure_ascii=False))
@@ -254,14 +258,15 @@ def _events(
 
 def _print_event(event: dict[str, Any]) -> None:
     time = short_time(event["enqueuedTimeUtc"])
-    console.print(f"[dim]{time}[/] [bold]{event['deviceId']}[/] ", end="")
-    properties = event["systemProperties"] | event["properties"]
-    if properties:
-        console.print(str(properties) + " ", end="", style="cyan", markup=False, soft_wrap=True)
     body = event["body"]
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    properties = " ".join(
+        f"{name}={value}"
+        for name, value in (event["systemProperties"] | event["properties"]).items()
+    )
     console.print(
-        body if isinstance(body, str) else json.dumps(body, ensure_ascii=False),
-        markup=False,
+        f"[dim]{time}[/] [bold]{escape(event['deviceId'])}[/] {escape(text)} "
+        f"[dim]{escape(properties)}[/]",
         soft_wrap=True,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -27,7 +28,7 @@ app = typer.Typer(
         "Start with [bold]mooring demo[/] (everything once, from nothing) or "
         "[bold]mooring up[/] (cloud and gateway, until Ctrl-C)."
     ),
-    epilog="Exit codes: 0 done, 1 the thing failed, 2 the command was wrong.",
+    epilog="Exit codes: 0 done, 1 the thing failed, 2 the command was wrong, 130 Ctrl-C.",
 )
 app.command()(up)
 app.command()(status)
@@ -58,6 +59,10 @@ def _root(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    if not sys.warnoptions:
+        # Warnings are for programmers; `cryptography` has one for each odd certificate, which the
+        # checker and the refusals say better.
+        warnings.simplefilter("ignore")
     try:
         # Standalone: typer shows a wrong command (exit code 2) and Ctrl-C itself. It carries a
         # copy of click of its own, so the exceptions of the package `click` would not match.
@@ -65,12 +70,21 @@ def main() -> None:
     except Exception as error:  # the last door: no traceback reaches a user
         if os.environ.get("MOORING_TRACEBACK"):
             raise
+        if isinstance(error, OSError):
+            error_console.print("[bold red]error[/] [dim](system)[/] ", end="")
+            error_console.print(str(error), markup=False, soft_wrap=True)
+            error_console.print(
+                "[bold]remedy[/] Check the path, its permissions, and the room on the disk.",
+                soft_wrap=True,
+            )
+            sys.exit(EXIT_FAILED)
         error_console.print(
             f"[bold red]error[/] [dim](unexpected)[/] {type(error).__name__}: ", end=""
         )
-        error_console.print(str(error), markup=False)
+        error_console.print(str(error), markup=False, soft_wrap=True)
         error_console.print(
-            "[bold]remedy[/] this is a defect of Mooring: run again with MOORING_TRACEBACK=1 and "
+            "[bold]remedy[/] This is a defect of Mooring: run again with MOORING_TRACEBACK=1 and "
             "report what it prints.",
+            soft_wrap=True,
         )
         sys.exit(EXIT_FAILED)

@@ -23,6 +23,7 @@ StateOption = Annotated[
         show_default="the user data folder",
         help="Folder that holds everything; deleting it is a factory reset.",
         file_okay=False,
+        resolve_path=True,
     ),
 ]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from mooring.cli.api import read_facts
 from mooring.cli.output import CommandError
 
 READY_TIMEOUT_S = 60.0
@@ -37,6 +38,7 @@ class Child:
         self.name = name
         self._arguments = arguments
         self._log = log
+        self._log_start = 0
         self._lifeline: int | None = None
         self._process: asyncio.subprocess.Process | None = None
 
@@ -55,7 +57,10 @@ class Child:
     async def start(self) -> None:
         """Start the program; its output goes to the log file, else to our standard error."""
         read_end, self._lifeline = os.pipe()
-        output = sys.stderr.fileno() if self._log is None else _open_log(self._log)
+        output = sys.stderr.fileno()
+        if self._log is not None:
+            output = _open_log(self._log)
+            self._log_start = os.fstat(output).st_size
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -98,21 +103,22 @@ class Child:
             self._lifeline = None
         return process.returncode
 
-    def log_tail(self, lines: int = 12) -> str:
-        """Return the last lines of the log file, for an error message."""
+    def last_words(self, lines: int = 12) -> str:
+        """Return the last lines that it logged since its start, indented, for an error message."""
         if self._log is None or not self._log.exists():
             return ""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            said = log.read().decode(errors="replace").splitlines()[-lines:]
+        return "".join(f"\n  {line}" for line in said)
 
 
-async def wait_ready(
-    child: Child, health_url: Callable[[], str | None], *, timeout_s: float = READY_TIMEOUT_S
-) -> None:
-    """Wait until `child` answers its health check.
+async def wait_ready(child: Child, state: Path, *, timeout_s: float = READY_TIMEOUT_S) -> None:
+    """Wait until `child`, a cloud or gateway in `state`, answers its health check.
 
     Args:
         child: The started program.
-        health_url: Tells where to ask, None as long as the program has not written that down.
+        state: The state folder, where it writes down where it listens.
         timeout_s: How long to wait, seconds.
 
     Raises:
@@ -124,11 +130,11 @@ async def wait_ready(
             if child.returncode is not None:
                 raise CommandError(
                     f"{child.name}-ended",
-                    f"The {child.name} ended with status {child.returncode} while starting.\n"
-                    f"{child.log_tail()}".rstrip(),
+                    f"The {child.name} ended with status {child.returncode} while starting. "
+                    f"Its last lines:{child.last_words() or ' none.'}",
                     "Mend what its last lines say, then start again.",
                 )
-            url = health_url()
+            url = _health_url(state, child)
             if url is not None:
                 with contextlib.suppress(httpx.HTTPError):
                     if (await client.get(url)).is_success:
@@ -136,17 +142,26 @@ async def wait_ready(
             await asyncio.sleep(0.05)
     raise CommandError(
         f"{child.name}-not-ready",
-        f"The {child.name} did not answer within {timeout_s:.0f} s.\n{child.log_tail()}".rstrip(),
+        f"The {child.name} did not answer within {timeout_s:.0f} s. "
+        f"Its last lines:{child.last_words() or ' none.'}",
         "See its log in the state folder.",
     )
 
 
-async def stop_requested() -> asyncio.Event:
-    """Return an event that is set by Ctrl-C, SIGTERM, or the end of a supervising parent."""
-    stop = asyncio.Event()
+def on_end_signals(call: Callable[[], None]) -> None:
+    """Call `call` on the running loop at Ctrl-C, SIGTERM, or when the terminal is closed."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup sets SIGHUP to be ignored, a shell SIGINT for what runs in its background.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, call)
+
+
+async def stop_requested() -> asyncio.Event:
+    """Return an event set by Ctrl-C, SIGTERM, a closed terminal, or a supervising parent's end."""
+    stop = asyncio.Event()
+    on_end_signals(stop.set)
+    loop = asyncio.get_running_loop()
     lifeline = os.environ.pop(LIFELINE_VARIABLE, None)
     if lifeline is not None and lifeline.isdecimal():
         descriptor = int(lifeline)
@@ -160,6 +175,15 @@ async def stop_requested() -> asyncio.Event:
             os.fstat(descriptor)
             loop.add_reader(descriptor, parent_gone)
     return stop
+
+
+def _health_url(state: Path, child: Child) -> str | None:
+    try:
+        facts = read_facts(state, child.name)
+    except CommandError:
+        return None
+    # An earlier run may have left its facts behind.
+    return f"{facts['api_url']}/health" if facts.get("pid") == child.pid else None
 
 
 def _open_log(path: Path) -> int:

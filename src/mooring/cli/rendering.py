@@ -45,15 +45,8 @@ def read_text(path: Path) -> str:
 
 
 def short_time(value: str | None) -> str | None:
-    """Return a wire timestamp without its fraction."""
-    return None if value is None else value.split(".")[0].removesuffix("Z").replace("T", " ")
-
-
-def show_all(found: Mapping[str, Any]) -> dict[str, object]:
-    """Return every scalar of `found`, for a record that is plain enough."""
-    return {
-        name: value for name, value in found.items() if not isinstance(value, dict | list | None)
-    }
+    """Return a timestamp of an API (always UTC) for reading: ``2030-01-02 03:04:05Z``."""
+    return None if value is None else f"{value[:10]} {value[11:19]}Z"
 
 
 def show(
@@ -77,19 +70,38 @@ def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
         colour = {"succeeded": "green", "failed": "red"}.get(attempt["result"], "yellow")
         console.print(
             f"[{colour}]{attempt['result']}[/]{times}  [bold]{escape(who)}[/]  "
-            f"{escape(attempt['kind'])}  [dim]{attempt['started_at'][:19]}  "
-            f"{attempt['attempt_id']}[/]"
+            f"{escape(attempt['kind'])}  [dim]{short_time(attempt['started_at'])}  "
+            f"{escape(attempt['attempt_id'])}[/]",
+            soft_wrap=True,
         )
-        stages = "  ".join(
-            f"{'✓' if stage['outcome'] == 'passed' else '✗'} {stage['name']} "
-            f"{stage['duration_ms']:.0f} ms"
-            for stage in attempt["stages"]
-        )
-        console.print(f"  {escape(stages)}", soft_wrap=True)
+        _print_stages(attempt["stages"])
         if failure := attempt["failure"]:
-            console.print(f"  [bold]stage[/]  {escape(failure['stage'])}", soft_wrap=True)
-            console.print(
-                f"  [bold]cause[/]  {escape(failure['cause'])} [dim]({failure['code']})[/]",
-                soft_wrap=True,
-            )
-            console.print(f"  [bold]remedy[/] {escape(failure['remedy'])}", soft_wrap=True)
+            for name, value in (
+                ("stage ", failure["stage"]),
+                ("cause ", f"{failure['cause']} ({failure['code']})"),
+                ("remedy", failure["remedy"]),
+            ):
+                console.print(f"  [bold]{name}[/] {escape(value)}", soft_wrap=True)
+
+
+def _print_stages(stages: Sequence[Mapping[str, Any]]) -> None:
+    """Print stages with their times: a line for ``provisioning`` with its ``provisioning.tls``.
+
+    Lines are broken between stages, never inside one.
+    """
+    grouped = any("." in stage["name"] for stage in stages)
+    groups: dict[str, list[str]] = {}
+    for stage in stages:
+        group, _, name = str(stage["name"]).partition(".")
+        group, name = (group, f"{name} ".lstrip()) if grouped else ("", f"{group} ")
+        mark = "✓" if stage["outcome"] == "passed" else "✗"
+        groups.setdefault(group, []).append(f"{mark} {name}{stage['duration_ms']:.0f} ms")
+    margin = max((len(group) for group in groups), default=0)
+    for group, cells in groups.items():
+        line = f"  {group.ljust(margin)}"
+        for number, cell in enumerate(cells):
+            if number > 0 and len(line) + 2 + len(cell) > console.width:
+                console.print(line, markup=False, soft_wrap=True)
+                line = " " * (margin + 2)
+            line += f"  {cell}" if margin or number else cell
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,24 +1,23 @@
-"""`mooring up`, `status` and `down`: cloud and gateway together under one supervisor."""
+"""`mooring up`, `status` and `down`: cloud and gateway together."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
+import ipaddress
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 
-from mooring.cli.api import cloud_api, gateway_api, read_facts
+from mooring.cli.api import cloud_api, gateway_api
 from mooring.cli.options import StateOption
 from mooring.cli.output import (
     CommandError,
@@ -28,19 +27,41 @@ from mooring.cli.output import (
     exit_with_error,
     print_facts,
 )
-from mooring.cli.processes import READY_TIMEOUT_S, Child, stop_requested, wait_ready
-from mooring.runtime.backoff import Backoff
-from mooring.runtime.statefolder import ensure_folder, write_file
+from mooring.cli.processes import READY_TIMEOUT_S
+from mooring.cli.rendering import short_time
+from mooring.cli.supervising import (
+    Addresses,
+    running_facts,
+    supervise,
+    supervisor_pid,
+    take_lock,
+)
+from mooring.runtime.statefolder import ensure_folder
 
-BindOption = Annotated[
-    list[str] | None,
-    typer.Option("--bind", help="Address for the cloud to listen on; may be given several times."),
-]
+DOWN_TIMEOUT_S = 60.0
+"""Above the time that both parts together may take to end (`processes.STOP_TIMEOUT_S`)."""
+
+POLL_S = 0.05
 
 
 def up(
     state: StateOption,
-    bind: BindOption = None,
+    bind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bind", help="Address to listen on, again for each; 127.0.0.1 and ::1 if not given."
+        ),
+    ] = None,
+    gateway_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Loopback address of the gateway's REST interface; the first --bind that is one, "
+            "else 127.0.0.1."
+        ),
+    ] = None,
+    gateway_port: Annotated[
+        int | None, typer.Option(help="Port of the gateway's REST interface; 8080 if not given.")
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is ready; end it by `mooring down`.")
     ] = False,
@@ -48,259 +69,237 @@ def up(
 ) -> None:
     """Start cloud and gateway together and say where everything is.
 
-    Runs until Ctrl-C, or with --detach in the background. A second `mooring up` on the same
-    state folder says that one is running and changes nothing.
+    Runs until Ctrl-C, or with --detach in the background. A second `mooring up` on the same state
+    folder says that one is running and changes nothing; one on another folder runs beside it if
+    it has an address of its own, for instance --bind 127.0.0.2.
     """
     try:
+        addresses = _checked(state, tuple(bind or ()), gateway_host, gateway_port)
         ensure_folder(state)
-        lock = _try_lock(state)
+        lock = take_lock(state)
         if lock is None:
             _report_running(state, as_json)
             return
         if detach:
             # The detached supervisor takes the lock itself.
             os.close(lock)
-            _detach(state, bind or [])
-            _report_running(state, as_json, started=True)
+            facts = _detach(state, addresses)
+            if as_json:
+                emit_json({"already_running": False, **facts})
+            else:
+                _print_where(facts)
+                console.print("\n[dim]`mooring down` ends both.[/]")
             return
         try:
-            asyncio.run(_supervise(state, bind or [], as_json))
+            _run_here(state, addresses, as_json)
         finally:
-            (state / "up.json").unlink(missing_ok=True)
             os.close(lock)
     except CommandError as error:
         exit_with_error(error, as_json=as_json)
 
 
 def status(state: StateOption, as_json: JsonOption = False) -> None:
-    """Say whether `mooring up` is running and how its parts are. Exit status 1 if it is not."""
-    running = _running(state)
+    """Say whether `mooring up` is running and how its parts are. Exit code 1 if not all is well."""
+    running = running_facts(state)
     if running is None:
-        exit_with_error(
-            CommandError(
-                "not-running", f"Nothing is up in {state}.", "Start it: mooring up --detach"
-            ),
-            as_json=as_json,
-        )
+        exit_with_error(_nothing_up(state), as_json=as_json)
     report: dict[str, Any] = {"state": str(state), "pid": running["pid"], "since": running["since"]}
     for part, api in (("cloud", cloud_api), ("gateway", gateway_api)):
         try:
             with api(state) as client:
-                report[part] = {"up": True, "url": str(client.base_url)} | client.get_json("info")
+                report[part] = {"up": True, "url": client.base_url, **client.get_json("info")}
         except CommandError as error:
             report[part] = {"up": False, "problem": error.message}
     if as_json:
+        # Connection strings are for `cloud info`; a status is pasted into reports.
+        report["cloud"].pop("dps_connection_string", None)
+        for hub in report["cloud"].get("hubs", ()):
+            hub.pop("connection_string", None)
         emit_json(report)
     else:
-        print_facts({"up since": running["since"], "process": running["pid"], "state": state})
+        print_facts(
+            {"up since": short_time(running["since"]), "process": running["pid"], "state": state}
+        )
         for part in ("cloud", "gateway"):
-            console.print(f"[bold]{part}[/] {'up' if report[part]['up'] else '[red]down[/]'}")
-            for name in ("url", "problem"):
-                if name in report[part]:
-                    print_facts({f"  {name}": report[part][name]})
+            _print_part(part, report[part])
     if not (report["cloud"]["up"] and report["gateway"]["up"]):
         raise typer.Exit(1)
 
 
 def down(state: StateOption, as_json: JsonOption = False) -> None:
     """End a running `mooring up` in good order; done as well if nothing runs."""
-    running = _running(state)
-    if running is not None:
+    pid = supervisor_pid(state)
+    if pid is not None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(running["pid"], signal.SIGTERM)
-        deadline = time.monotonic() + 60
-        while _running(state) is not None:
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + DOWN_TIMEOUT_S
+        while supervisor_pid(state) == pid:
             if time.monotonic() > deadline:
                 exit_with_error(
                     CommandError(
                         "does-not-end",
-                        f"Process {running['pid']} did not end within 60 s.",
-                        f"See {state / 'up.log'}; as a last resort: kill -9 {running['pid']}",
+                        f"Process {pid} did not end within {DOWN_TIMEOUT_S:.0f} s.",
+                        f"See the logs in {state}; as a last resort: kill -9 {pid}",
                     ),
                     as_json=as_json,
                 )
-            time.sleep(0.05)
-    ended = running is not None
+            time.sleep(POLL_S)
     if as_json:
-        emit_json({"ended": ended, "pid": running["pid"] if running else None})
+        emit_json({"ended": pid is not None, "pid": pid})
     else:
-        console.print("ended." if ended else f"nothing is up in {state}.")
-
-
-def _try_lock(state: Path) -> int | None:
-    """Return a descriptor that holds the supervisor's lock, None if another holds it."""
-    descriptor = os.open(state / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _running(state: Path) -> dict[str, Any] | None:
-    """Return what the running supervisor wrote down, None if there is none."""
-    try:
-        facts: dict[str, Any] = json.loads((state / "up.json").read_text())
-        process = psutil.Process(facts["pid"])
-        # A process id may have been given to a stranger since.
-        if abs(process.create_time() - facts["created"]) > 2 or not process.is_running():
-            return None
-    except (OSError, ValueError, KeyError, psutil.Error):
-        return None
-    return facts
-
-
-def _report_running(state: Path, as_json: bool, *, started: bool = False) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while (running := _running(state)) is None and time.monotonic() < deadline:
-        time.sleep(0.1)  # the other one is just starting
-    if running is None:
-        raise CommandError(
-            "starting",
-            f"Another `mooring up` holds {state} but does not get ready.",
-            f"See {state / 'up.log'}, or wait and try again.",
+        console.print(
+            f"nothing is up in {state}." if pid is None else "ended.", markup=False, soft_wrap=True
         )
+
+
+def _checked(
+    state: Path, bind: tuple[str, ...], gateway_host: str | None, gateway_port: int | None
+) -> Addresses:
+    """Return the addresses, refused here rather than in a child's log if they are wrong."""
+    from mooring.cli.serving import checked_settings
+    from mooring.cloud.settings import CloudSettings
+    from mooring.gateway.settings import GatewaySettings
+
+    checked = checked_settings(CloudSettings, {"state_dir": state, "bind": bind or None})
+    if gateway_host is None and bind:
+        loopback = (a for a in checked.bind if ipaddress.ip_address(a).is_loopback)
+        gateway_host = next(loopback, None)
+    # In the command's own words: the gateway's settings call them host and port.
+    if gateway_port is not None and not 0 <= gateway_port <= 65_535:
+        raise typer.BadParameter(f"{gateway_port} is not a port.", param_hint="--gateway-port")
+    checked_settings(GatewaySettings, {"state_dir": state, "host": gateway_host})
+    return Addresses(bind, gateway_host, gateway_port)
+
+
+def _run_here(state: Path, addresses: Addresses, as_json: bool) -> None:
+    """Supervise in this process until the end is asked for."""
+
+    def on_ready(facts: dict[str, Any]) -> None:
+        if as_json:
+            emit_json({"already_running": False, **facts})
+            return
+        _print_where(facts)
+        console.print("\n[dim]Ctrl-C ends both. How to go on: docs/guide.md[/]")
+
+    def on_ending() -> None:
+        if not as_json:
+            console.print("\nending gateway and cloud ...")
+
+    if not as_json:
+        console.print("starting cloud and gateway ...")
+    asyncio.run(supervise(state, addresses, on_ready=on_ready, on_ending=on_ending))
+    if not as_json:
+        console.print("ended.")
+
+
+def _detach(state: Path, addresses: Addresses) -> dict[str, Any]:
+    """Start a supervisor in a session of its own and return where everything is.
+
+    Raises:
+        CommandError: It did not start; in the words of the supervisor.
+    """
+    options = [*addresses.cloud_arguments()]
+    if addresses.gateway_host is not None:
+        options += ["--gateway-host", addresses.gateway_host]
+    if addresses.gateway_port is not None:
+        options += ["--gateway-port", str(addresses.gateway_port)]
+    log = os.open(state / "up.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mooring", "up", "--state", str(state), "--json", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            text=True,
+        )
+    finally:
+        os.close(log)
+    # The supervisor bounds each part's start itself; this is for a supervisor that hangs.
+    watchdog = threading.Timer(READY_TIMEOUT_S * 2, process.kill)
+    watchdog.start()
+    try:
+        document = _read_document(process)
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
+    finally:
+        watchdog.cancel()
+    if document is None:
+        said = (state / "up.log").read_text(errors="replace").strip()
+        raise CommandError(
+            "did-not-start",
+            f"The supervisor ended with status {process.wait()}. {said}".rstrip(),
+            f"See {state / 'up.log'} and try again.",
+        )
+    if "error" in document:
+        refused = document["error"]
+        raise CommandError(refused["code"], refused["message"], refused["remedy"])
+    document.pop("already_running")
+    return document
+
+
+def _read_document(process: subprocess.Popen[str]) -> dict[str, Any] | None:
+    """Return the first JSON document that `process` prints, None if it ends without one."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line == "}\n":  # the only line of an indented document without an indent
+            document: dict[str, Any] = json.loads(text)
+            return document
+    return None
+
+
+def _nothing_up(state: Path) -> CommandError:
+    if supervisor_pid(state) is not None:
+        return CommandError(
+            "starting", f"`mooring up` is just starting in {state}.", "Ask again in a moment."
+        )
+    return CommandError("not-running", f"Nothing is up in {state}.", "Start it: mooring up")
+
+
+def _report_running(state: Path, as_json: bool) -> None:
+    """Say where everything is that another supervisor runs, once it is ready."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while (running := running_facts(state)) is None:
+        if supervisor_pid(state) is None:
+            raise CommandError(
+                "did-not-start",
+                f"Another `mooring up` in {state} was about to start and ended.",
+                "See what it said, or start it again.",
+            )
+        if time.monotonic() > deadline:
+            raise CommandError(
+                "starting",
+                f"Another `mooring up` holds {state} but does not get ready.",
+                "End it (mooring down) and start again.",
+            )
+        time.sleep(POLL_S)
     if as_json:
-        emit_json({"already_running": not started, **running})
+        emit_json({"already_running": True, **running})
         return
-    if not started:
-        console.print(f"already up since {running['since']} (process {running['pid']}).")
+    console.print(
+        f"already up since {short_time(running['since'])} (process {running['pid']}); "
+        "nothing changed."
+    )
     _print_where(running)
 
 
-def _detach(state: Path, bind: list[str]) -> None:
-    log = os.open(state / "up.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    arguments = [argument for address in bind for argument in ("--bind", address)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mooring", "up", "--state", str(state), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    os.close(log)
-    deadline = time.monotonic() + READY_TIMEOUT_S * 2
-    while (running := _running(state)) is None or running["pid"] != process.pid:
-        if process.poll() is not None:
-            raise CommandError(
-                "did-not-start",
-                (state / "up.log").read_text(errors="replace").strip()
-                or f"It ended with status {process.returncode}.",
-                "Mend what it says, then start again.",
-            )
-        if time.monotonic() > deadline:
-            process.terminate()
-            raise CommandError(
-                "not-ready", "It did not get ready in time.", f"See {state / 'up.log'}."
-            )
-        time.sleep(0.05)
-
-
-async def _supervise(state: Path, bind: list[str], as_json: bool) -> None:
-    stop = await stop_requested()
-    arguments = [argument for address in bind for argument in ("--bind", address)]
-    cloud = Child(
-        "cloud",
-        ["cloud", "serve", "--state", str(state), *arguments],
-        log=ensure_folder(state / "cloud") / "cloud.log",
-    )
-    gateway = Child(
-        "gateway",
-        ["gateway", "serve", "--state", str(state)],
-        log=ensure_folder(state / "gateway") / "gateway.log",
-    )
-    children = (cloud, gateway)
-    if not as_json:
-        console.print("starting cloud and gateway ...")
-    try:
-        starting = asyncio.create_task(_start_all(state, cloud, gateway))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
-            return
-        await starting
-        facts = _facts(state)
-        write_file(state / "up.json", json.dumps(facts, indent=2) + "\n")
-        if as_json:
-            emit_json(facts)
-        else:
-            _print_where(facts)
-            console.print("\n[dim]Ctrl-C ends both.[/]")
-        keepers = [asyncio.create_task(_keep(state, child)) for child in children]
-        await stopping
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
-    finally:
-        if not as_json:
-            console.print("\nending gateway and cloud ...")
-        # The gateway first: it says goodbye to a cloud that still answers.
-        for child in reversed(children):
-            await child.stop()
-        if not as_json:
-            console.print("ended.")
-
-
-async def _start_all(state: Path, cloud: Child, gateway: Child) -> None:
-    await asyncio.gather(cloud.start(), gateway.start())
-    await asyncio.gather(*(_ready(state, child) for child in (cloud, gateway)))
-    await asyncio.to_thread(_trust_cloud, state)
-
-
-def _trust_cloud(state: Path) -> None:
-    """Put the cloud's server CA into the gateway's trust store, so that nobody has to."""
-    certificate = Path(read_facts(state, "cloud")["ca_file"]).read_text()
-    with gateway_api(state) as api:
-        api.post_json("trust", {"name": "mooring-cloud", "certificate": certificate})
-
-
-async def _ready(state: Path, child: Child) -> None:
-    def health_url() -> str | None:
-        try:
-            facts = read_facts(state, child.name)
-        except CommandError:
-            return None
-        return f"{facts['api_url']}/health" if facts.get("pid") == child.pid else None
-
-    await wait_ready(child, health_url)
-
-
-async def _keep(state: Path, child: Child) -> None:
-    """Start a child again that ended by itself, ever more slowly."""
-    backoff = Backoff(base_s=1, cap_s=30)
-    while True:
-        began = time.monotonic()
-        code = await child.wait()
-        if time.monotonic() - began > 60:
-            backoff.reset()
-        delay_s = backoff.next_delay_s()
-        console.print(
-            f"[red]the {child.name} ended by itself (status {code})[/]; see its log in "
-            f"{state / child.name}; starting it again in {delay_s:.0f} s"
+def _print_part(name: str, part: dict[str, Any]) -> None:
+    console.print(f"[bold]{name}[/] {'[green]up[/]' if part['up'] else '[red]down[/]'}")
+    shown: dict[str, object] = {"  API": part.get("url"), "  problem": part.get("problem")}
+    if part["up"]:
+        storage = part["storage"]
+        condition = storage.get("state") or storage.get("condition")
+        shown["  storage"] = " ".join(filter(None, (condition, storage["reason"])))
+        connections = part["connections"]
+        shown["  connections"] = (
+            f"{connections['open']} open, {connections['hub_devices']} of hub devices"
+            if name == "cloud"
+            else f"{connections['connected']} connected of {connections['configured']}"
         )
-        await child.stop()
-        await asyncio.sleep(delay_s)
-        await child.start()
-
-
-def _facts(state: Path) -> dict[str, Any]:
-    cloud = read_facts(state, "cloud")
-    gateway = read_facts(state, "gateway")
-    return {
-        "pid": os.getpid(),
-        "created": psutil.Process().create_time(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "state": str(state),
-        "id_scope": cloud["id_scope"],
-        "global_endpoint": cloud["global_endpoint"],
-        "hubs": cloud["hubs"],
-        "ca_file": cloud["ca_file"],
-        "cloud_url": cloud["api_url"],
-        "gateway_url": gateway["api_url"],
-    }
+    print_facts({name: value for name, value in shown.items() if value is not None})
 
 
 def _print_where(facts: dict[str, Any]) -> None:
