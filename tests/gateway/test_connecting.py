@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import json
 
-from tests.support.gateways import ID_SCOPE, Gateway, self_signed
+import pytest
+from tests.support.gateways import ID_SCOPE, Device, Gateway, self_signed
 from tests.support.scripted_azure import OPERATION_ID, ScriptedAzure
+
+from mooring.pki.certificates import dump_certificate
+from mooring.pki.issuing import issue_root
+from mooring.pki.keys import KeyAlgorithm, dump_key
+from mooring.pki.names import Subject
+from mooring.protocol.azure.hub_topics import format_devicebound_topic
+from mooring.runtime.clock import SYSTEM_CLOCK
 
 
 async def prepare(gateway: Gateway, azure: ScriptedAzure, **values: object) -> None:
@@ -115,3 +123,48 @@ async def test_publish_when_connected_returns_after_the_acknowledgement(
     document = json.loads(message.payload)
     assert list(document) == ["sentOn", "metrics"]
     assert document["metrics"] == {"temperature": 21.5, "on": True}
+
+
+@pytest.mark.parametrize("algorithm", [KeyAlgorithm.RSA_2048, KeyAlgorithm.EC_P384])
+async def test_connect_when_the_key_is_encrypted_opens_it_with_its_passphrase(
+    gateway: Gateway, azure: ScriptedAzure, algorithm: KeyAlgorithm
+) -> None:
+    issued = issue_root(
+        Subject("gw01", organization="Quay"), now=SYSTEM_CLOCK.now(), algorithm=algorithm
+    )
+    locked = Device(
+        issued.certificate,
+        issued.key,
+        dump_certificate(issued.certificate),
+        dump_key(issued.key, passphrase=b"barnacle").decode(),
+    )
+    await gateway.trust(azure.ca_pem)
+    await gateway.create()
+    await gateway.apply(
+        locked, endpoint=azure.endpoint, device__private__key__passphrase="barnacle"
+    )
+    assert (await gateway.connect())["state"] == "CONNECTED"
+    assert azure.hub_connects[0][2] == (issued.certificate,)
+
+
+async def test_message_of_the_hub_when_nothing_handles_it_stays_in_its_queue(
+    gateway: Gateway, azure: ScriptedAzure
+) -> None:
+    await prepare(gateway, azure)
+    await gateway.connect()
+    (client,) = azure.live_hub_clients
+    free = client.machine.window_free
+    data, _ = client.machine.publish(format_devicebound_topic("gw01"), b"for another client", 1)
+    client.connection.write(data)
+    await gateway.publish(text="still there")
+    assert client.machine.window_free == free - 1
+
+
+async def test_connect_when_the_device_id_holds_wildcards_uses_them_literally(
+    gateway: Gateway, azure: ScriptedAzure
+) -> None:
+    azure.script.device_id = "dock+7#a"
+    await prepare(gateway, azure)
+    await gateway.connect()
+    await gateway.publish(text="x", message_id="m")
+    assert azure.telemetry[0].topic.startswith("devices/dock+7#a/messages/events/")

@@ -360,6 +360,17 @@ async def test_disconnect_when_backing_off_ends_the_wait(bench: Bench) -> None:
     assert (status.state, status.next_attempt_at) == (S.IDLE, None)
 
 
+async def test_disconnect_when_the_link_is_lost_at_that_moment_does_not_wait(
+    bench: Bench,
+) -> None:
+    transport = bench.start(FakeTransport(), retry_s=3600)
+    await bench.until(S.CONNECTED)
+    transport.links[0].lose(CLOSED)
+    async with asyncio.timeout(5):
+        await bench.supervisor.disconnect()
+    assert bench.supervisor.status().state is S.IDLE
+
+
 async def test_connect_when_backing_off_tries_at_once(bench: Bench) -> None:
     bench.start(FakeTransport(REFUSED), retry_s=30)
     await bench.until(S.BACKOFF)
@@ -411,6 +422,7 @@ async def test_reconfigure_when_the_transport_changes_leaves_one_live_client(
 
     assert (old.live, new.live) == (0, 1)
     assert bench.user.attached is new.links[0]
+    assert bench.supervisor.status().attempt_number == 1
 
 
 async def test_reconfigure_when_only_times_change_keeps_the_link(bench: Bench) -> None:

@@ -127,6 +127,11 @@ async def listener(
         ),
     )
     arrived: list[Publish] = []
+
+    def take(message: Publish) -> bool:
+        arrived.append(message)
+        return True
+
     link = await MqttLink.open(
         stream,
         ClientMachine(),
@@ -136,7 +141,7 @@ async def listener(
         keep_alive_s=30,
         timeout_s=10,
         clock=SYSTEM_CLOCK,
-        on_message=arrived.append,
+        on_message=take,
     )
     await link.subscribe("devices/#", timeout_s=10)
     yield arrived

@@ -138,6 +138,8 @@ class Supervisor:
         """
         transport_changed = self._plan is None or plan.transport is not self._plan.transport
         self._plan = plan
+        if transport_changed:
+            self._backoff = None
         self._renew_backoff()
         if connect:
             self._wanted = True
@@ -251,11 +253,12 @@ class Supervisor:
                     self._backoff.reset()
                 await self._first_of(link.lost, timeout_s=None if steady else STABLE_AFTER_S)
                 if self._interrupt.is_set():
-                    self._interrupt.clear()
                     latest = self._plan
                     if self._wanted and latest and latest.transport is plan.transport:
+                        self._interrupt.clear()
                         plan = latest
                         continue
+                    # Left set: if the link was lost meanwhile, no wait may follow.
                     if not link.lost.done():
                         await self._leave(link, plan)
                         return

@@ -80,7 +80,7 @@ class MqttLink:
         *,
         keep_alive_s: int,
         clock: Clock,
-        on_message: Callable[[Publish], None],
+        on_message: Callable[[Publish], bool],
     ) -> None:
         """Join `stream` and `machine`; use `open`."""
         self._stream = stream
@@ -108,7 +108,7 @@ class MqttLink:
         keep_alive_s: int,
         timeout_s: float,
         clock: Clock,
-        on_message: Callable[[Publish], None],
+        on_message: Callable[[Publish], bool],
     ) -> MqttLink:
         """Send CONNECT and return the link after CONNACK; on failure the stream is closed.
 
@@ -121,7 +121,7 @@ class MqttLink:
             keep_alive_s: Keep-alive announced to the server.
             timeout_s: How long CONNACK may take.
             clock: Source of time.
-            on_message: Called with each message of the server, before it is acknowledged.
+            on_message: Called with each message of the server; True acknowledges it.
 
         Raises:
             ConnectRefused: CONNACK with another return code than 0.
@@ -196,12 +196,12 @@ class MqttLink:
         self._send(data)
         return self._await_acknowledgement(packet_id), packet_id
 
-    def send_again(self, packet_id: int) -> asyncio.Future[None]:
-        """Send an unacknowledged message of an earlier link again; return what resolves it.
+    def holds(self, packet_id: int) -> bool:
+        """Return whether a message of an earlier link still awaits its acknowledgement."""
+        return packet_id in self._held
 
-        Raises:
-            KeyError: The machine holds no such message.
-        """
+    def send_again(self, packet_id: int) -> asyncio.Future[None]:
+        """Send a message that `holds` knows again; return what its acknowledgement resolves."""
         self._send(self._held.pop(packet_id).encode(literal_wildcards=True))
         return self._await_acknowledgement(packet_id)
 
@@ -335,10 +335,10 @@ class MqttLink:
         for event in events:
             match event:
                 case Publish():
-                    self._on_message(event)
-                    if event.packet_id is not None:
+                    if self._on_message(event) and event.packet_id is not None:
                         self._send(self._machine.puback(event.packet_id))
                 case PubAck(packet_id):
+                    self._held.pop(packet_id, None)
                     waiting = self._acknowledged.pop(packet_id, None)
                     if waiting is not None and not waiting.done():
                         waiting.set_result(None)

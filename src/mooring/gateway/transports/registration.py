@@ -82,15 +82,16 @@ class ResponseInbox:
         future = self._awaited[rid] = asyncio.get_running_loop().create_future()
         return rid, future
 
-    def take(self, message: Publish) -> None:
-        """Take a message of the server; one that answers nothing is dropped."""
+    def take(self, message: Publish) -> bool:
+        """Take a message of the server, True; one that answers nothing is dropped."""
         try:
             response = parse_response_topic(message.topic)
         except TopicMalformed:
-            return
+            return True
         future = self._awaited.pop(response.rid, None)
         if future is not None and not future.done():
             future.set_result((response, message.payload))
+        return True
 
 
 class Registration:

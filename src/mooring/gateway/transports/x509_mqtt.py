@@ -45,10 +45,13 @@ from mooring.protocol.mqtt.client import ClientMachine
 from mooring.protocol.mqtt.errors import ConnectRefused
 from mooring.protocol.mqtt.packets import Publish
 from mooring.runtime.clock import Clock
+from mooring.runtime.logs import get_logger
 from mooring.runtime.tasks import TaskKeeper
 from mooring.transport.client import ClientConnection, ConnectTimeouts, open_connection
 from mooring.transport.client_tls import ClientCertificate, ClientTls
 from mooring.transport.errors import ConnectError
+
+_log = get_logger("gateway.transports")
 
 USER_AGENT = f"mooring-gateway/{__version__}"
 """How the gateway names itself to DPS (`ClientVersion`) and hub (`DeviceClientType`)."""
@@ -190,7 +193,7 @@ class X509MqttDataTransport:
                 keep_alive_s=settings.keep_alive_s,
                 timeout_s=settings.timeout_s,
                 clock=self._clock,
-                on_message=_ignore,
+                on_message=_leave_at_hub,
             )
         except ConnectRefused as refused:
             raise AttemptFailed(of_hub_connack(refused, hub=hub, device_id=device_id)) from refused
@@ -324,8 +327,12 @@ class HubSession:
         """Send `message` over `link`, under its old packet id if it was sent before."""
         key = id(message)
         packet_id = self._packet_ids.get(key)
-        if packet_id is not None:
+        if packet_id is not None and link.holds(packet_id):
             acknowledged = link.send_again(packet_id)
+        elif packet_id is not None:
+            # The hub knew the session and acknowledged before it was asked again.
+            acknowledged = asyncio.get_running_loop().create_future()
+            acknowledged.set_result(None)
         else:
             topic = format_telemetry_topic(self.device_id, message.bag)
             acknowledged, packet_id = link.publish(topic, message.body)
@@ -375,5 +382,10 @@ class _StageObserver:
         self._progress.note(detail)
 
 
-def _ignore(message: Publish) -> None:
-    """Drop what the hub sends: nothing is subscribed in this slice."""
+def _leave_at_hub(message: Publish) -> bool:
+    """Take nothing: the gateway subscribes to nothing, but the session may be an older client's.
+
+    Without acknowledgement the message stays in the hub's queue, for who can handle it.
+    """
+    _log.warning("message of the hub left alone, nothing handles it", topic=message.topic[:200])
+    return False
