@@ -291,6 +291,7 @@ class CloudApplication:
         self.front_door = FrontDoor(
             DpsMqtt(
                 self.dps,
+                storage_state=lambda: self.database.state,
                 retry_after_s=settings.retry_after_s,
                 on_assigned=self._assigned,
                 limits=self._limits,

@@ -55,7 +55,8 @@ from mooring.runtime.attempts import AttemptRecorder
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.runtime.ids import new_tracking_id
 from mooring.runtime.logs import get_logger
-from mooring.storage.errors import StorageUnavailable
+from mooring.storage.errors import StorageFailed, StorageFull, StorageUnavailable
+from mooring.storage.state import StorageCondition, StorageState
 
 OVERLOAD_RETRY_AFTER_S = 5
 """What a device is told to wait after 429 and 5xx: the longest that the Java SDK takes."""
@@ -70,6 +71,7 @@ class DpsMqtt:
         self,
         service: DpsService,
         *,
+        storage_state: Callable[[], StorageState],
         retry_after_s: int,
         on_assigned: Callable[[Registration], None] = lambda _registration: None,
         limits: DoorLimits = DEFAULT_LIMITS,
@@ -77,9 +79,12 @@ class DpsMqtt:
     ) -> None:
         """Answer for `service`; `retry_after_s` goes with every 202.
 
+        `storage_state` says whether a registration could be kept now; while it could not, none
+        is tried: some small record might still find room, and others not.
         `on_assigned` is told of each device that was assigned to a hub, after the commit.
         """
         self.service = service
+        self.storage_state = storage_state
         self.on_assigned = on_assigned
         self.retry_after_s = retry_after_s
         self.limits = limits
@@ -288,6 +293,10 @@ class DpsSession:
         try:
             body = decode_register_body(packet.payload)
             self._check_body(body.registration_id, body.csr)
+            state = self._door.storage_state()
+            if state.condition is not StorageCondition.OK:
+                kind = StorageFull if state.condition is StorageCondition.FULL else StorageFailed
+                raise kind(state.reason, state.remedy)
             operation = await self._door.service.register(
                 RegisterCommand(
                     id_scope=self._user_name.id_scope,
