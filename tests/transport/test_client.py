@@ -32,6 +32,7 @@ from mooring.transport.errors import (
     ConnectionLost,
     ConnectionRefused,
     ConnectTimeout,
+    EndpointMalformed,
     HandshakeCutOff,
     NameNotResolved,
     NotTlsServer,
@@ -487,6 +488,30 @@ async def test_connect_when_name_leads_nowhere_is_refused_in_dns(
     assert (error.code, error.stage) == ("name-not-resolved", "dns")
     assert repr(host) in error.message
     assert recorder.current_stage == "dns"
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("", 8883), ("localhost", 0), ("localhost", -1), ("localhost", 65536)]
+)
+async def test_connect_when_endpoint_is_malformed_is_refused_at_the_door(
+    host: str, port: int, tls: ClientTls
+) -> None:
+    recorder = AttemptRecorder("connect")
+    error = await refused(port, tls, host=host, observer=recorder)
+    assert isinstance(error, EndpointMalformed)
+    assert (error.code, error.stage) == ("endpoint-malformed", "dns")
+    assert repr(f"{host}:{port}") in error.message
+    assert recorder.current_stage == "start"
+
+
+async def test_connect_when_server_name_cannot_be_one_says_so(
+    start_listener: StartListener, tls: ClientTls
+) -> None:
+    listener = await start_listener(Applications())
+    error = await refused(listener.port, tls, server_name=".example")
+    assert isinstance(error, EndpointMalformed)
+    assert error.stage == "tls"
+    assert "'.example'" in error.message
 
 
 @ASYNCIO_ONLY

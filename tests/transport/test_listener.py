@@ -82,6 +82,14 @@ async def test_start_when_address_is_not_ours_says_so(
     assert host in refused.value.message
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+async def test_start_when_port_has_more_than_16_bits_says_so(
+    port: int, start_listener: StartListener
+) -> None:
+    with pytest.raises(ListenAddressUnavailable, match="from 0"):
+        await start_listener(Applications(), port=port)
+
+
 async def test_accepted_socket_when_connected_has_nodelay_and_keepalive(
     start_listener: StartListener,
 ) -> None:
@@ -134,6 +142,44 @@ async def test_handshake_when_peer_speaks_no_tls_is_refused_at_once(
     assert said.startswith(reason)
     assert listener.counters.handshakes_failed == 1
     assert listener.counters.handshakes_ok == 0
+
+
+async def test_handshake_when_client_distrusts_the_server_says_so(
+    start_listener: StartListener,
+) -> None:
+    failures: Failures = []
+    listener = await start_listener(Applications(), **noting(failures))
+
+    def distrust() -> None:
+        plain = socket.create_connection(("127.0.0.1", listener.port), timeout=WAIT_S)
+        with plain, pytest.raises(ssl.SSLCertVerificationError):
+            ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
+
+    await asyncio.to_thread(distrust)
+    await until(lambda: failures)
+    assert "does not accept the server's certificate (TLS: " in failures[0][1]
+    assert "alert unknown ca" in failures[0][1]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_session_when_offered_again_is_not_resumed(
+    version: ssl.TLSVersion, start_listener: StartListener
+) -> None:
+    # A resumed session would let yesterday's certificate in unseen.
+    listener = await start_listener(Applications(on_data=echo))
+    context = client_context(version=version)
+
+    def talk(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool | None]:
+        plain = socket.create_connection(("127.0.0.1", listener.port), timeout=WAIT_S)
+        with context.wrap_socket(plain, session=session) as secured:
+            secured.sendall(b"word")
+            assert secured.recv(4) == b"word"
+            return secured.session, secured.session_reused
+
+    session, _ = await asyncio.to_thread(talk, None)
+    _, resumed = await asyncio.to_thread(talk, session)
+    assert not resumed
+    assert listener.counters.handshakes_ok == 2
 
 
 async def test_handshake_when_tls_is_older_than_1_2_is_refused(

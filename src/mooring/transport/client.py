@@ -18,10 +18,17 @@ from typing import Protocol
 
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.transport.client_tls import ClientTls, load_client_context
-from mooring.transport.dialling import Endpoint, dial, format_endpoint, order_addresses
+from mooring.transport.dialling import (
+    MAX_PORT,
+    Endpoint,
+    dial,
+    format_endpoint,
+    order_addresses,
+)
 from mooring.transport.errors import (
     ConnectionLost,
     ConnectTimeout,
+    EndpointMalformed,
     NameNotResolved,
 )
 from mooring.transport.tls_failures import (
@@ -216,6 +223,13 @@ async def open_connection(
         ConnectError: Named by the fact; ``stage``, ``code``, ``message`` and ``remedy`` say the
             rest.
     """
+    if not host or not 1 <= port <= MAX_PORT:
+        # The resolver takes other ports modulo 65536, and no host for this machine.
+        raise EndpointMalformed(
+            f"{format_endpoint(host, port)!r} is not an endpoint: it needs a host name or address, "
+            f"and a port from 1 to {MAX_PORT}",
+            "Give e.g. global.azure-devices-provisioning.net:8883.",
+        )
     observer = observer or _Unobserved()
     timeouts = timeouts or ConnectTimeouts()
     if isinstance(tls, ClientTls):
@@ -318,13 +332,20 @@ async def _shake_hands(
             "Check that the port is one for TLS, and that the server is not overloaded.",
             stage="tls",
         ) from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
+    except OSError as error:
         connected.close()
         raise explain_handshake_failure(
             error,
             where=format_endpoint(host, endpoint.port),
             server_name=server_name,
             now=clock.now(),
+        ) from error
+    except ValueError as error:  # after OSError: a failed verification is both
+        connected.close()
+        raise EndpointMalformed(
+            f"{server_name!r} is not a name that a certificate can have: {error}",
+            "Give the server's host name or address.",
+            stage="tls",
         ) from error
     session: ssl.SSLObject = writer.get_extra_info("ssl_object")
     return ClientConnection(reader, writer, host=host, facts=_facts(session, endpoint))

@@ -25,6 +25,9 @@ HEAD_START_S = 0.25
 MAX_ADDRESSES = 16
 """Of one name; a name with more is a misconfiguration, and each one costs an attempt."""
 
+MAX_PORT = 65535
+"""A TCP port has 16 bits."""
+
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN}
 
 

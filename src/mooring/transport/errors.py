@@ -59,6 +59,17 @@ class ConnectError(TransportError):
     stage: str = "tcp"
 
 
+class EndpointMalformed(ConnectError):
+    """Host or port cannot be dialled as they are written; `stage` says what noticed."""
+
+    code = "endpoint-malformed"
+
+    def __init__(self, message: str, remedy: str, *, stage: str = "dns") -> None:
+        """Keep the texts and the stage that was running."""
+        super().__init__(message, remedy)
+        self.stage = stage
+
+
 class NameNotResolved(ConnectError):
     """The host name has no address, or no resolver answered."""
 

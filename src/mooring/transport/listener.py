@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mooring.transport.admission import Admission, ListenerCounters
-from mooring.transport.dialling import format_endpoint
+from mooring.transport.dialling import MAX_PORT, format_endpoint
 from mooring.transport.errors import ListenAddressUnavailable
 from mooring.transport.file_limit import RESERVED_FILES, raise_file_limit
 from mooring.transport.limits import ListenerLimits
@@ -151,6 +151,11 @@ class TlsListener:
 async def _bind(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     where = format_endpoint(host, port)
+    if not 0 <= port <= MAX_PORT:  # the resolver takes it modulo 65536
+        raise ListenAddressUnavailable(
+            f"cannot listen on {where}: a port is a number from 0 (any free one) to {MAX_PORT}",
+            "Choose a port in that range.",
+        )
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:

@@ -173,8 +173,17 @@ class TlsSession:
             clear_error_queue()
 
 
+# RFC 8446 §6.2: what a client says to a server's certificate that it does not want.
+_SERVER_REFUSED = ("alert unknown ca", "alert bad certificate", "alert certificate")
+
+
 def _broken(error: SSL.Error) -> TlsSessionBroken:
+    reason = describe(error)
+    if any(alert in reason for alert in _SERVER_REFUSED):
+        return TlsSessionBroken(
+            f"the peer does not accept the server's certificate (TLS: {reason})",
+            "Make the peer trust the server's CA, and dial a name that its certificate has.",
+        )
     return TlsSessionBroken(
-        f"TLS: {describe(error)}",
-        "Check that the peer speaks TLS 1.2 or 1.3 on this port and trusts the server's CA.",
+        f"TLS: {reason}", "Check that the peer speaks TLS 1.2 or 1.3 on this port."
     )
