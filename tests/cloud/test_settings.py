@@ -115,3 +115,15 @@ def test_describe_settings_says_everything_of_each() -> None:
     assert rows["bind"]["default"] == "127.0.0.1,::1"
     assert rows["drain_s"]["unit"] == "s"
     assert rows["retry_after_s"]["environment"] == "MOORING_CLOUD_RETRY_AFTER_S"
+
+
+def test_documentation_has_the_line_of_every_setting() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+
+    for row in describe_settings():
+        default = "" if row["default"] is None else row["default"]
+        line = (
+            f"| `{row['name']}` | `{row['environment']}` | {row['type']} | {row['unit'] or ''} "
+            f"| {default} | {row['help']} |"
+        )
+        assert line in text.splitlines(), line

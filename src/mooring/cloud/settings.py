@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mooring.cloud.dps.model import SubjectRules
+from mooring.transport.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS
 
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
 MAX_HOST_NAME_CHARS = 253  # RFC 1035 §2.3.4, without the final dot
@@ -87,6 +88,7 @@ class CloudSettings(BaseSettings):
     state_dir: Path = Field(
         default_factory=default_state_dir,
         description="Folder of everything that is written; deleting it is a factory reset.",
+        json_schema_extra={"default_text": "the platform's folder for user data"},
     )
     bind: Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_split_list)] = Field(
         default=LOOPBACK_ADDRESSES,
@@ -142,10 +144,12 @@ class CloudSettings(BaseSettings):
         json_schema_extra={"unit": "bytes"},
     )
     max_connections: int = Field(
-        default=20_000, ge=1, description="Device connections open at one time."
+        default=MAX_CONNECTIONS, ge=1, description="Device connections open at one time."
     )
     max_connections_per_address: int = Field(
-        default=5_000, ge=1, description="Device connections open at one time from one address."
+        default=MAX_CONNECTIONS_PER_ADDRESS,
+        ge=1,
+        description="Device connections open at one time from one address.",
     )
     drain_s: float = Field(
         default=5.0,
@@ -186,25 +190,35 @@ class CloudSettings(BaseSettings):
 
 def describe_settings() -> list[dict[str, Any]]:
     """Return one row per setting: name, environment variable, type, unit, default, help."""
-    properties = CloudSettings.model_json_schema()["properties"]
+    document = CloudSettings.model_json_schema()
+    properties, definitions = document["properties"], document.get("$defs", {})
     rows: list[dict[str, Any]] = []
     for name, field in CloudSettings.model_fields.items():
         schema = properties[name]
-        default = field.get_default(call_default_factory=True)
+        default = schema.get("default_text", field.get_default(call_default_factory=True))
         rows.append(
             {
                 "name": name,
                 "environment": f"MOORING_CLOUD_{name.upper()}",
-                "type": schema.get("type", "text"),
+                "type": _type_of(schema, definitions),
                 "unit": schema.get("unit"),
-                "default": None
-                if default is None
-                else default
-                if isinstance(default, int | float)
-                else ",".join(default)
-                if isinstance(default, tuple)
-                else str(default),
+                "default": ",".join(default) if isinstance(default, tuple) else default,
                 "help": field.description,
             }
         )
     return rows
+
+
+_TYPES = {"integer": "whole number", "number": "number", "array": "list, separated by commas"}
+
+
+def _type_of(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return in words what a setting takes."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    if "enum" in schema:
+        return " or ".join(schema["enum"])
+    for choice in schema.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return _type_of(choice, definitions)
+    return _TYPES.get(schema.get("type", ""), "text")

@@ -86,6 +86,13 @@ class HubMqtt:
             if recorder.snapshot().failure is None:
                 recorder.fail(error.code, error.message, error.remedy)
             return ConnectReturnCode.SERVER_UNAVAILABLE
+        if device is None:
+            recorder.fail(
+                "identity-unsettled",
+                "the device's identity changed each time while the connection was judged",
+                "connect again when whoever changes it is done",
+            )
+            return ConnectReturnCode.SERVER_UNAVAILABLE
         if not link.is_open:
             recorder.fail(
                 "gone-before-connack",
@@ -145,7 +152,12 @@ class HubMqtt:
 
     async def _authenticate(
         self, link: DeviceLink, connect: Connect, user_name: HubUserName
-    ) -> AuthenticatedDevice:
+    ) -> AuthenticatedDevice | None:
+        """Return the device, None if its identity will not stand still.
+
+        Raises:
+            ConnectRefused, StorageUnavailable: As `HubService.authenticate`.
+        """
         password = connect.password
         command = HubConnect(
             host_name=user_name.host,
@@ -167,9 +179,7 @@ class HubMqtt:
             # `_identity_changed`, which found no live connection to close yet.
             if not opening.stale:
                 return device
-        raise StorageUnavailable(
-            "the device's identity changes all the time", "connect again in a moment"
-        )
+        return None
 
     def _accept(
         self,
