@@ -14,6 +14,7 @@ from mooring.gateway.data import message as message_module
 from mooring.gateway.data import service as service_module
 from mooring.gateway.data.device_metrics import DeviceMetrics
 from mooring.gateway.data.message import MAX_MESSAGE_BYTES, TelemetryMessage
+from mooring.gateway.data.metrics_publisher import MetricsPublisher
 from mooring.gateway.data.payload import KuraPayload, Position, encode_payload
 from mooring.gateway.data.service import DataService
 from mooring.gateway.errors import (
@@ -166,6 +167,50 @@ async def test_drain_when_the_link_is_lost_does_not_wait() -> None:
     data.close()
     with pytest.raises(ConnectionRemoved):
         await tasks[0]
+
+
+async def test_metrics_publisher_when_configured_publishes_only_while_connected() -> None:
+    data, link = data_service(capacity=100), FakeLink()
+    publisher = MetricsPublisher("AzureDpsX509", data, SYSTEM_CLOCK)
+    await publisher.configure(interval_s=0.01)  # type: ignore[arg-type]  # sooner than a tab allows
+    await asyncio.sleep(0.05)
+    assert data.counters()["waiting"] == 0
+    data.attach(link)
+    for number in range(2):
+        while len(link.sent) <= number:
+            await asyncio.sleep(0.01)
+        link.acknowledge(number)
+    body, _ = link.sent[1]
+    assert "diag_mem_usg" in json.loads(body)["metrics"]
+    await publisher.configure(interval_s=None)
+    sent = len(link.sent)
+    await asyncio.sleep(0.05)
+    assert len(link.sent) == sent
+    await publisher.close()
+
+
+async def test_metrics_publisher_when_a_figure_or_a_message_fails_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, link = data_service(capacity=100), FakeLink()
+    data.attach(link)
+    reads: list[int] = []
+
+    def read(_: DeviceMetrics) -> KuraPayload:
+        reads.append(1)
+        if len(reads) == 1:
+            raise OSError("no such sensor")
+        if len(reads) == 2:
+            return KuraPayload(body=b"x" * MAX_MESSAGE_BYTES)
+        return KuraPayload()
+
+    monkeypatch.setattr(DeviceMetrics, "read", read)
+    publisher = MetricsPublisher("AzureDpsX509", data, SYSTEM_CLOCK)
+    await publisher.configure(interval_s=0.01)  # type: ignore[arg-type]  # sooner than a tab allows
+    while not link.sent:
+        await asyncio.sleep(0.01)
+    assert len(reads) == 3
+    await publisher.close()
 
 
 @pytest.mark.parametrize("key", ["", "$.mid", "a\nb"])

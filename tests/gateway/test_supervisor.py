@@ -196,7 +196,7 @@ async def test_connect_when_refused_backs_off_says_why_and_comes_back(bench: Ben
     bench.start(FakeTransport(REFUSED, REFUSED))
     status = await bench.until(S.BACKOFF)
     assert (status.fault, status.attempt_number) == (REFUSED, 2)
-    assert status.next_attempt_at > datetime.now(UTC).replace(year=2000)
+    assert status.next_attempt_at is not None
     assert status.will_reconnect
     await bench.until(S.CONNECTED)
     failed, again, connected = bench.stores.attempts
