@@ -233,6 +233,7 @@ def _detach(state: Path, addresses: Addresses) -> dict[str, Any]:
             f"See {state / 'up.log'} and try again.",
         )
     if "error" in document:
+        process.wait()
         refused = document["error"]
         raise CommandError(refused["code"], refused["message"], refused["remedy"])
     document.pop("already_running")

@@ -1,0 +1,125 @@
+"""The command `mooring` as a process, in a folder and with a state of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tests.support.cloud import loopback_address
+
+COMMAND_TIMEOUT_S = 120.0
+WAIT_TIMEOUT_S = 60.0
+
+COMMAND = (sys.executable, "-m", "mooring")
+
+
+@dataclass
+class CommandLine:
+    """Runs `mooring` with `state` as state folder and `folder` as working folder."""
+
+    state: Path
+    folder: Path
+    address: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment of every command."""
+        bare = {name: v for name, v in os.environ.items() if not name.startswith("MOORING_")}
+        bare |= {"MOORING_STATE": str(self.state), "COLUMNS": "120", "PYTHONWARNINGS": ""}
+        # The interpreter's own name for the command stands first, for blocks of documentation.
+        bare["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{bare['PATH']}"
+        return bare | self.variables
+
+    def run(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; nothing it can do may end in a traceback."""
+        result = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+        )
+        assert "Traceback" not in result.stderr, result.stderr
+        assert "(unexpected)" not in result.stderr, result.stderr
+        return result
+
+    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+        """Start a command and leave it running; the caller ends it."""
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+
+    def text(self, *arguments: str | Path, stdin: str = "") -> str:
+        """Run a command that must succeed and return what it prints."""
+        result = self.run(*arguments, stdin=stdin)
+        assert result.returncode == 0, f"{arguments}: {result.stdout}{result.stderr}"
+        return result.stdout
+
+    def json(self, *arguments: str | Path, exit_code: int = 0) -> Any:
+        """Run a command with ``--json`` and return the one document that it prints."""
+        result = self.run(*arguments, "--json")
+        assert result.returncode == exit_code, f"{arguments}: {result.stdout}{result.stderr}"
+        return json.loads(result.stdout)
+
+    def refusal(self, *arguments: str | Path, exit_code: int = 1) -> dict[str, Any]:
+        """Run a command that must be refused, and return code, message, field and remedy.
+
+        The same refusal is shown to a person on standard error, with nothing on standard output.
+        """
+        error: dict[str, Any] = self.json(*arguments, exit_code=exit_code)["error"]
+        assert error["code"]
+        assert error["message"]
+        assert error["remedy"]
+        return error
+
+
+@contextmanager
+def house_up(folder: Path, **variables: str) -> Iterator[CommandLine]:
+    """Run cloud and gateway by `mooring up --detach` on an address of their own, and end them."""
+    with loopback_address() as address:
+        here = CommandLine(folder / "state", folder, address, variables)
+        here.text("up", "--detach", "--bind", address)
+        try:
+            yield here
+        finally:
+            here.text("down")
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """Return the first true answer of `condition`; fails the test if none comes."""
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(0.05)
+    return found
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Return the processes on whose command line `folder` stands."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+        except psutil.Error:
+            continue
+        if process.pid != os.getpid() and any(str(folder) in word for word in line):
+            found.append(process)
+    return found
