@@ -295,5 +295,5 @@ def test_storage_that_fails_is_named_and_recovers_by_itself(tmp_path: Path) -> N
 def test_cloud_process_fixture_says_what_went_wrong(tmp_path: Path) -> None:
     with loopback_address() as address:
         process = CloudProcess(tmp_path, address, {"MOORING_CLOUD_RETRY_AFTER_S": "99"})
-        with pytest.raises(RuntimeError, match="(?i)retry_after_s"):
+        with pytest.raises(RuntimeError, match=r"(?i)retry_after_s"):
             process.start()
