@@ -171,11 +171,7 @@ def _print_outcome(report: dict[str, Any], ways: list[Progress]) -> None:
     for way in ways:
         if way.ok:
             continue
-        failed = way.failed_stage()
-        where, why = (failed.name, failed.detail) if failed else ("", "")
-        whole = way.find(CONNECTING)
-        if failed is not None and failed.part_of and whole is not None:
-            why = whole.detail or why
+        where, why = way.failure()
         error_console.print(
             f"[bold red]{escape(way.title)}[/] failed at {escape(where)}: {escape(why)}",
             soft_wrap=True,

@@ -77,10 +77,13 @@ class Progress:
         """Return the stage of that name, None if it was not reached."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
-    def failed_stage(self) -> StageResult | None:
-        """Return the stage at which it failed: the part rather than the whole."""
+    def failure(self) -> tuple[str, str]:
+        """Return where it failed (the part rather than the whole), and why."""
         failed = [stage for stage in self.stages if stage.ok is False]
-        return next((stage for stage in failed if stage.part_of), failed[0] if failed else None)
+        part = next((stage for stage in failed if stage.part_of), None)
+        whole = next((stage for stage in failed if not stage.part_of), None)
+        where, why = part or whole, whole or part
+        return ("", "") if where is None or why is None else (where.name, why.detail)
 
     def to_json(self) -> dict[str, Any]:
         """Return the way as JSON-ready values."""

@@ -47,7 +47,7 @@ def walk(way: Progress, stand: Stand) -> None:
         way.ok = True
     except (CommandError, threading.BrokenBarrierError) as error:
         way.ok = False
-        failed = way.failed_stage()
+        failed = next((stage for stage in way.stages if stage.ok is False), None)
         if failed is not None and not failed.detail:
             failed.detail = (
                 f"{error.message} {error.remedy}"

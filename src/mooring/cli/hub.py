@@ -61,7 +61,7 @@ def list_hubs(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the hubs."""
+    """List the hubs with their host names."""
     try:
         with cloud_api(state, url, token) as api:
             found = api.get_json("hubs")["value"]

@@ -66,7 +66,7 @@ def main() -> None:
     try:
         # Standalone: typer shows a wrong command (exit code 2) and Ctrl-C itself. It carries a
         # copy of click of its own, so the exceptions of the package `click` would not match.
-        app()
+        app(prog_name="mooring")
     except Exception as error:  # the last door: no traceback reaches a user
         if os.environ.get("MOORING_TRACEBACK"):
             raise
