@@ -314,3 +314,26 @@ async def test_record_with_long_context_cuts_it(service: AttemptService) -> None
     (record,), _ = await service.list()
 
     assert len(record.latest.context["client"]) == 256
+
+
+async def test_record_without_wire_ids_leaves_those_that_are_kept(service: AttemptService) -> None:
+    service.record(attempt(tracking_id="t-1"))
+    await service.flush()
+    service.record(attempt())
+
+    (record,), _ = await service.list()
+
+    assert record.count == 2
+    assert record.latest.wire_ids == {"trackingId": ("t-1",)}
+
+
+async def test_record_of_many_is_written_before_its_time(database: Database) -> None:
+    service = AttemptService(SqliteAttemptStore(database), flush_every_s=3600)
+    commits = database.commits
+    for number in range(600):
+        service.record(attempt(f"gw{number}", address=f"10.0.{number % 100}.1"))
+
+    async with asyncio.timeout(10):
+        while database.commits == commits:
+            await asyncio.sleep(0.01)
+    await service.close()

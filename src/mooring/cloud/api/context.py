@@ -36,21 +36,20 @@ class AdminServices:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def services_of(request: Request) -> AdminServices:
+# Not plain functions: FastAPI would run them on threads, and look-ups belong to the loop's.
+async def services_of(request: Request) -> AdminServices:
     """Return the services behind the application that serves `request`."""
     services: AdminServices = request.app.state.services
     return services
 
 
-# Not a plain function: FastAPI would run it on a thread, and look-ups belong to the loop's.
 async def authenticated(
-    request: Request, authorization: Annotated[str | None, Header()] = None
+    services: Annotated[AdminServices, Depends(services_of)],
+    authorization: Annotated[str | None, Header()] = None,
 ) -> Principal:
     """Return who calls, by the bearer token."""
     scheme, _, token = (authorization or "").partition(" ")
-    return services_of(request).accounts.authenticate(
-        token.strip() if scheme.lower() == "bearer" else None
-    )
+    return services.accounts.authenticate(token.strip() if scheme.lower() == "bearer" else None)
 
 
 def owner_only(what: str) -> Callable[[Principal], Awaitable[Principal]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -54,11 +54,12 @@ class AttemptRecord:
 
     def joined(self, newer: AttemptRecord) -> AttemptRecord:
         """Return this record with the identical, `newer` one counted in."""
+        ids = self.latest.wire_ids
         return AttemptRecord(
             identity=self.identity,
-            latest=replace(
-                newer.latest, wire_ids=_joined_ids(self.latest.wire_ids, newer.latest.wire_ids)
-            ),
+            latest=replace(newer.latest, wire_ids=joined_wire_ids(ids, newer.latest.wire_ids))
+            if ids
+            else newer.latest,
             count=self.count + newer.count,
             first_at=self.first_at,
             last_at=newer.last_at,
@@ -89,10 +90,9 @@ class AttemptFilter:
 
 def record_of(attempt: Attempt) -> AttemptRecord:
     """Return the record of one finished attempt."""
-    context = {
-        key: value[:MAX_CONTEXT_CHARS] for key, value in attempt.context.items() if value != ""
-    }
-    attempt = replace(attempt, context=context)
+    if any(not value or len(value) > MAX_CONTEXT_CHARS for value in attempt.context.values()):
+        context = {k: v[:MAX_CONTEXT_CHARS] for k, v in attempt.context.items() if v}
+        attempt = replace(attempt, context=context)
     return AttemptRecord(
         identity=identity_of(attempt),
         latest=attempt,
@@ -122,9 +122,10 @@ def identity_of(attempt: Attempt) -> bytes:
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
 
 
-def _joined_ids(
-    older: Mapping[str, tuple[str, ...]], newer: Mapping[str, tuple[str, ...]]
+def joined_wire_ids(
+    older: Mapping[str, Sequence[str]], newer: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
+    """Return the ids of both by kind, each once, the newest last, within the bound."""
     return {
         kind: tuple(dict.fromkeys((*older.get(kind, ()), *newer.get(kind, ()))))[-MAX_WIRE_IDS:]
         for kind in {**older, **newer}

@@ -17,11 +17,15 @@ from mooring.runtime.attempts import Attempt
 from mooring.runtime.logs import get_logger
 from mooring.storage.errors import StorageUnavailable
 
-FLUSH_EVERY_S = 0.5
-"""How long a record may wait in memory: it is no promise to a device, only a trace."""
+FLUSH_EVERY_S = 5.0
+"""How long a record may wait in memory: it is no promise to a device, only a trace. A fleet that
+comes back repeats itself, and what repeats within this time is one write."""
+
+FLUSH_AT = 500
+"""Distinct records at which they are written without waiting longer."""
 
 MAX_PENDING = 2_000
-"""Distinct records that wait in memory; the oldest go when a flood outruns the disk."""
+"""Distinct records that wait in memory, some 4 MB; the oldest go when a flood outruns the disk."""
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
@@ -122,7 +126,11 @@ class AttemptService:
             self._make_room(record.source_address)
             self._pending[record.identity] = record
             self._pending_by_address[record.source_address] += 1
-        if self._timer is None and not self._closed:
+        if self._closed:
+            return
+        if len(self._pending) >= FLUSH_AT and not self._failing:
+            self._start_flush()
+        elif self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._flush_every_s, self._start_flush)
 
@@ -143,7 +151,9 @@ class AttemptService:
         self.dropped += 1
 
     def _start_flush(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self.flush(), name="attempts")
         else:  # the disk is slower than the timer: look again later

@@ -16,6 +16,7 @@ from mooring.cloud.dps.service import DpsService
 from mooring.cloud.dps.wire import operation_body
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.frontdoor.link import DeviceLink, Ending
+from mooring.pki.certificates import sha256_thumbprint
 from mooring.protocol.azure.dps_payloads import (
     ErrorBody,
     OperationStatus,
@@ -98,6 +99,8 @@ class DpsMqtt:
         recorder.kind = KIND_REGISTRATION
         recorder.context["registration_id"] = user_name.registration_id
         recorder.context["id_scope"] = user_name.id_scope
+        if link.presented:
+            recorder.context["thumbprint"] = sha256_thumbprint(link.presented[0])
         if user_name.client_version:
             recorder.context["client"] = user_name.client_version
         same = fold_registration_id(connect.client_id) == fold_registration_id(

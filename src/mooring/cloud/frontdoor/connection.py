@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mooring.cloud.attempts.model import KIND_UNKNOWN
@@ -14,13 +15,13 @@ from mooring.protocol.azure.usernames import DpsUserName, HubUserName, parse_use
 from mooring.protocol.mqtt.codes import ConnectReturnCode
 from mooring.protocol.mqtt.errors import (
     ClientIdMissing,
-    MqttError,
     PeerError,
     ProtocolLevelUnsupported,
 )
 from mooring.protocol.mqtt.packets import Connect, Disconnect, Packet
 from mooring.protocol.mqtt.server import ServerMachine, ServerState
 from mooring.runtime.attempts import Attempt, AttemptRecorder
+from mooring.runtime.eager import Waiting, start_eagerly
 from mooring.runtime.logs import get_logger
 from mooring.transport.server_connection import ServerConnection
 
@@ -47,6 +48,7 @@ class MqttConnection:
         "_paused",
         "_presented",
         "_recorder",
+        "_releasing",
         "_session",
         "_task",
         "last_seen",
@@ -68,6 +70,7 @@ class MqttConnection:
         self._paused = 0
         self._draining = False
         self._orderly = False
+        self._releasing = False
         self.machine = ServerMachine(
             max_packet_bytes=door.limits.max_packet_bytes,
             max_topic_bytes=door.limits.max_topic_bytes,
@@ -88,8 +91,6 @@ class MqttConnection:
             KIND_UNKNOWN, clock=self._door.clock, source_address=connection.peer_address
         )
         recorder.begin("tls", ago_s=connection.handshake_s)
-        if self._presented:
-            recorder.context["thumbprint"] = sha256_thumbprint(self._presented[0])
         recorder.passed(connection.tls_version)
         recorder.begin("connect")
         self._recorder = recorder
@@ -107,12 +108,12 @@ class MqttConnection:
         """End: nothing can be sent any more."""
         self._connection = None
         self._held = None
-        self._presented = ()
         self._door.closed(self)
         session = self._session
         if session is not None:
             self._session = None
             session.lost(orderly=self._orderly)
+            self._presented = ()
         elif self._recorder is not None and self._task is None:
             self._fail_before_connect(
                 Ending(
@@ -223,13 +224,28 @@ class MqttConnection:
         self.close()
 
     def run(self, work: Coroutine[Any, Any, None], rest: Sequence[Packet]) -> None:
-        """Run `work` as the connection's only task; `rest` and what comes later waits for it."""
+        """Run `work` as the connection's only task; `rest` and what comes later waits for it.
+
+        Work that never waits is done when this returns, without a task.
+        """
         if self._task is not None:
             raise RuntimeError("the connection has a task already")
+        self._task = work
         if rest:
             self._held = [rest, *(self._held or ())]
+        waiting: Waiting[None] | None = None
+        try:
+            started = start_eagerly(work)
+            if isinstance(started, Waiting):
+                waiting = started
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(error)
+        if waiting is None:
+            self._task = None
+            self._release()
+            return
         self._set_pause(_BUSY)
-        self._task = self._door.tasks.spawn(self._run(work), name="device-connection")
+        self._task = self._door.tasks.spawn(self._finish(waiting), name="device-connection")
 
     def pause(self) -> None:
         """Read no more from the peer until `resume`."""
@@ -243,6 +259,11 @@ class MqttConnection:
         """Keep a finished attempt; the connection's first one is over with it."""
         if self._recorder is not None and attempt.attempt_id == self._recorder.attempt_id:
             self._recorder = None
+            # Whoever judged the certificate has noted its thumbprint; it is missing where nobody
+            # came to that.
+            if self._presented and "thumbprint" not in attempt.context:
+                thumbprint = sha256_thumbprint(self._presented[0])
+                attempt = replace(attempt, context={**attempt.context, "thumbprint": thumbprint})
         self._door.attempts.record(attempt)
 
     # -- inside --------------------------------------------------------------------------------
@@ -338,30 +359,44 @@ class MqttConnection:
         recorder.fail(ending.code, ending.cause, ending.remedy, stage=ending.stage)
         self.record(recorder.snapshot())
 
-    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _finish(self, waiting: Waiting[None]) -> None:
         try:
-            await work
-        except MqttError as error:
-            _log.error("a session misused MQTT", exc_info=error)
-            self.close()
-        except Exception as error:  # noqa: BLE001 - one connection's fault ends that connection
-            _log.error("device connection failed", exc_info=error)
-            self.end(
-                Ending(
-                    "server",
-                    "internal-error",
-                    "the server failed while it worked on this connection",
-                    "try again; the server's log has the cause",
-                )
-            )
+            await waiting
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(error)
         finally:
             self._task = None
         self._release()
 
+    def _fail(self, error: Exception) -> None:
+        """End this connection, and no other, for a fault of ours."""
+        _log.error("device connection failed", exc_info=error)
+        self.end(
+            Ending(
+                "server",
+                "internal-error",
+                "the server failed while it worked on this connection",
+                "try again; the server's log has the cause",
+            )
+        )
+
     def _release(self) -> None:
         """Go on with what waited, until a packet starts the next task."""
-        if self._session is not None:
-            self._feed(b"")  # what came in one read with CONNECT
+        if self._releasing:  # work without a wait, started by what is released below
+            return
+        self._releasing = True
+        try:
+            if self._session is not None:
+                self._feed(b"")  # what came in one read with CONNECT
+            self._release_held()
+        finally:
+            self._releasing = False
+        if self._task is None:
+            self._clear_pause(_BUSY)
+            if self._draining and self._session is None:
+                self.close()
+
+    def _release_held(self) -> None:
         while self._task is None and self._held and self.is_open:
             item = self._held.pop(0)
             if isinstance(item, bytes):
@@ -369,10 +404,6 @@ class MqttConnection:
                 self.data_received(item)
             else:
                 self._dispatch(item)
-        if self._task is None:
-            self._clear_pause(_BUSY)
-            if self._draining and self._session is None:
-                self.close()
 
     def _hold(self, data: bytes) -> None:
         self._held_bytes += len(data)

@@ -49,6 +49,7 @@ TRIM_MESSAGES = 2_000
 """Messages deleted in one write, so that nothing waits long behind it."""
 
 _log = get_logger("cloud.hub.telemetry")
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class TelemetryLog:
@@ -99,7 +100,7 @@ class TelemetryLog:
             partition=partition,
             log_id=self._log_ids[hub.hub_id][partition],
             device_id=identity.device_id,
-            origin=json.dumps(origin, separators=(",", ":")),
+            origin=_dump(origin),
         )
 
     # -- appending --------------------------------------------------------------------------

@@ -12,18 +12,25 @@ from mooring.cloud.attempts.model import (
     MAX_RECORDS_PER_ADDRESS,
     AttemptFilter,
     AttemptRecord,
+    joined_wire_ids,
 )
 from mooring.cloud.stores.sqlite.rows import from_us, to_us
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.attempts import Attempt
 from mooring.storage.database import Database
 
-_SELECT = "SELECT identity, position, count, first_at, last_at, document FROM attempt"
-_REPLACE = (
-    "INSERT OR REPLACE INTO attempt (identity, position, kind, registration_key, device_id,"
-    " thumbprint, source_address, result, count, first_at, last_at, document)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = "SELECT identity, position, count, first_at, last_at, document, wire_ids FROM attempt"
+_UPSERT = (
+    "INSERT INTO attempt (identity, position, kind, registration_key, device_id, thumbprint,"
+    " source_address, result, count, first_at, last_at, document, wire_ids)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (identity) DO UPDATE SET position = excluded.position,"
+    " count = count + excluded.count, last_at = excluded.last_at,"
+    " document = excluded.document,"
+    " wire_ids = CASE excluded.wire_ids WHEN '{}' THEN wire_ids ELSE excluded.wire_ids END"
 )
+_NO_IDS = "{}"
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 # The newest rows stay: of one address, and of all.
 _TRIM_ADDRESS = (
     "DELETE FROM attempt WHERE source_address = ?1 AND position <="
@@ -77,12 +84,11 @@ class SqliteAttemptStore:
 
     def _add(self, connection: sqlite3.Connection, records: Sequence[AttemptRecord]) -> None:
         (position,) = connection.execute("SELECT MAX(position) FROM attempt").fetchone()
-        position = position or 0
-        for record in records:
-            position += 1
-            row = connection.execute(f"{_SELECT} WHERE identity = ?", (record.identity,)).fetchone()
-            joined = record if row is None else _to_record(row).joined(record)
-            connection.execute(_REPLACE, _to_row(joined, position))
+        rows = [
+            _to_row(record, (position or 0) + number, _joined_ids(connection, record))
+            for number, record in enumerate(records, 1)
+        ]
+        connection.executemany(_UPSERT, rows)
         for address in {record.source_address for record in records}:
             connection.execute(_TRIM_ADDRESS, (address, self._max_records_per_address))
         connection.execute(_TRIM_ALL, (self._max_records,))
@@ -98,8 +104,8 @@ def _conditions(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
         ("kind = ?", wanted.kind),
         ("result = ?", wanted.result),
         ("source_address = ?", wanted.source_address),
-        # Ids on the wire are many and rarely looked for: the text is searched.
-        ("instr(document, ?)", wanted.wire_id and json.dumps(wanted.wire_id)),
+        # Ids on the wire are many and rarely looked for: their text is searched.
+        ("instr(wire_ids, ?)", wanted.wire_id and json.dumps(wanted.wire_id)),
     ):
         if value is not None:
             conditions.append(condition)
@@ -107,7 +113,19 @@ def _conditions(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
     return conditions, values
 
 
-def _to_row(record: AttemptRecord, position: int) -> tuple[Any, ...]:
+def _joined_ids(connection: sqlite3.Connection, record: AttemptRecord) -> str:
+    """Return the wire ids of `record` behind those that are kept of it, as JSON."""
+    newer = record.latest.wire_ids
+    if not newer:
+        return _NO_IDS  # the statement leaves those that are kept
+    row = connection.execute(
+        "SELECT wire_ids FROM attempt WHERE identity = ?", (record.identity,)
+    ).fetchone()
+    older = {} if row is None else json.loads(row[0])
+    return _dump(joined_wire_ids(older, newer))
+
+
+def _to_row(record: AttemptRecord, position: int, wire_ids: str) -> tuple[Any, ...]:
     latest = record.latest
     context = latest.context
     registration_id = context.get("registration_id")
@@ -123,15 +141,16 @@ def _to_row(record: AttemptRecord, position: int) -> tuple[Any, ...]:
         record.count,
         to_us(record.first_at),
         to_us(record.last_at),
-        json.dumps(latest.to_json(), separators=(",", ":")),
+        _dump(latest.to_json() | {"wire_ids": {}}),
+        wire_ids,
     )
 
 
 def _to_record(row: Sequence[Any]) -> AttemptRecord:
-    identity, _, count, first_at, last_at, document = row
+    identity, _, count, first_at, last_at, document, wire_ids = row
     return AttemptRecord(
         identity=identity,
-        latest=Attempt.from_json(json.loads(document)),
+        latest=Attempt.from_json(json.loads(document) | {"wire_ids": json.loads(wire_ids)}),
         count=count,
         first_at=from_us(first_at),
         last_at=from_us(last_at),

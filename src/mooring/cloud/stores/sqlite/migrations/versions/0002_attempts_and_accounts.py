@@ -16,7 +16,7 @@ STATEMENTS = (
     # `position` is the order of the last time: an attempt that repeats moves to the front.
     """
     CREATE TABLE attempt (
-        identity BLOB PRIMARY KEY,
+        identity BLOB NOT NULL UNIQUE,
         position INTEGER NOT NULL,
         kind TEXT NOT NULL,
         registration_key TEXT,
@@ -27,8 +27,9 @@ STATEMENTS = (
         count INTEGER NOT NULL,
         first_at INTEGER NOT NULL,
         last_at INTEGER NOT NULL,
-        document TEXT NOT NULL
-    ) WITHOUT ROWID
+        document TEXT NOT NULL,
+        wire_ids TEXT NOT NULL
+    )
     """,
     "CREATE UNIQUE INDEX attempt_by_position ON attempt (position)",
     "CREATE INDEX attempt_by_address ON attempt (source_address, position)",
