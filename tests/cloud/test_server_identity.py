@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -181,6 +182,33 @@ def test_ensure_with_a_broken_ca_is_refused_and_touches_nothing(
     assert CA_FILE in caught.value.message
     assert CA_FILE in caught.value.remedy
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_ensure_after_a_first_start_that_was_cut_off_makes_a_ca(
+    tmp_path: Path, clock: SettableClock
+) -> None:
+    identity(tmp_path, clock).ensure(NAMES)
+    for name in (CA_FILE, "server.pem", "server-key.pem"):
+        (tmp_path / name).unlink()
+
+    again = identity(tmp_path, clock)
+
+    assert again.ensure(NAMES)
+    handshake(again, "localhost")
+
+
+def test_add_host_name_from_several_threads_names_them_all(
+    tmp_path: Path, clock: SettableClock
+) -> None:
+    made = identity(tmp_path, clock)
+    made.ensure(NAMES)
+    added = [f"hub{number}.example" for number in range(12)]
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(made.add_host_name, added))
+
+    for name in added:
+        handshake(made, name)
 
 
 def test_ensure_with_rsa_makes_an_rsa_key(tmp_path: Path, clock: SettableClock) -> None:

@@ -112,3 +112,18 @@ def test_stage_heard_of_at_its_end_has_the_time_it_took_and_the_attempt_began_wi
     (stage,) = attempt.stages
     assert stage.duration_ms == 6000  # the clock ticks once more until it passes
     assert attempt.started_at == stage.started_at
+
+
+def test_attempt_that_quotes_a_peer_at_length_is_cut() -> None:
+    recorder = AttemptRecorder("connect", clock=TickingClock())
+    recorder.begin("tls")
+    recorder.passed("x" * 65_535)
+    recorder.saw("$rid", "x" * 65_535)
+    recorder.fail("malformed", "x" * 65_535, "y" * 65_535, stage="connect")
+
+    attempt = recorder.snapshot()
+
+    assert len(json.dumps(attempt.to_json())) < 6_000
+    assert attempt.failure is not None
+    assert attempt.failure.cause.startswith("xxx")
+    assert attempt.wire_ids["$rid"] == ("x" * 256,)

@@ -55,3 +55,22 @@ def test_token_file_made_once_is_kept(tmp_path: Path) -> None:
     assert len(token) >= 43
     assert token_file(tmp_path / "owner-token") == token
     assert (tmp_path / "owner-token").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b" \n"])
+def test_token_file_that_is_empty_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "owner-token"
+    path.write_bytes(content)
+
+    token = token_file(path)
+
+    assert len(token) > 40
+    assert token_file(path) == token
+
+
+def test_token_file_that_is_no_text_opens_to_nobody_but_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "owner-token"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    assert token_file(path)
+    assert path.read_bytes() == b"\xff\xfe\x00"

@@ -134,10 +134,7 @@ class CloudApplication:
         Raises:
             mooring.cloud.hub.errors.HubError: The name is bad or taken, or there are too many.
         """
-        # Names compare without regard to case (RFC 4343), and are kept in one spelling.
-        hub = await self.hub.hubs.create(
-            name, host_name.strip().lower(), partition_count=partition_count
-        )
+        hub = await self.hub.hubs.create(name, host_name, partition_count=partition_count)
         await self.accounts.ensure_policies(ResourceKind.HUB, hub.host_name)
         await self.dps.linked_hubs.link(LinkedHub(hub.host_name))
         await asyncio.to_thread(self.identity.add_host_name, hub.host_name)

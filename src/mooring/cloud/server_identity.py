@@ -7,6 +7,7 @@ issued anew when one is added or when two thirds of its life are over.
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +58,8 @@ class ServerIdentity:
         self._clock = clock
         self._names: tuple[str, ...] = ()
         self._certificate: Certificate | None = None
+        # Hubs are created, and the renewal runs, on threads of their own.
+        self._lock = threading.RLock()
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -89,7 +92,10 @@ class ServerIdentity:
         Raises:
             ServerIdentityBroken: The CA is there but cannot be used.
         """
-        names = tuple(dict.fromkeys(name.lower() for name in host_names))
+        with self._lock:
+            return self._ensure(tuple(dict.fromkeys(name.lower() for name in host_names)))
+
+    def _ensure(self, names: tuple[str, ...]) -> bool:
         now = self._clock.now()
         issuer = self._load_or_issue_ca(now)
         self._names = names
@@ -115,11 +121,13 @@ class ServerIdentity:
 
     def add_host_name(self, host_name: str) -> bool:
         """Let the server certificate name `host_name` too; say whether it had to be reissued."""
-        return self.ensure((*self._names, host_name))
+        with self._lock:
+            return self.ensure((*self._names, host_name))
 
     def renew_if_due(self) -> bool:
         """Reissue the server certificate if its time has come; say whether it had."""
-        return self.ensure(self._names)
+        with self._lock:
+            return self.ensure(self._names)
 
     def _serves(self, certificate: Certificate, names: tuple[str, ...], now: datetime) -> bool:
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -129,7 +137,8 @@ class ServerIdentity:
 
     def _load_or_issue_ca(self, now: datetime) -> Issuer:
         key_path = self._folder / CA_KEY_FILE
-        if not self.ca_file.exists() and not key_path.exists():
+        if not self.ca_file.exists() and not (key_path.exists() and self.certificate_file.exists()):
+            # A key alone, with nothing issued by it, is left of a first start that was cut off.
             # A name of its own: a CA made anew must not pass for the one before.
             issued = issue_server_ca(f"Mooring server CA {secrets.token_hex(4)}", now=now)
             write_file(key_path, dump_key(issued.key))

@@ -322,11 +322,21 @@ def purpose_text(purpose: CertificatePurpose, certificate: Certificate) -> str:
     return "".join(f"# {line}\n" for line in lines)
 
 
+def check_server_name(name: str) -> str:
+    """Return the one spelling of a host name or address that a server certificate can hold.
+
+    Raises:
+        HostNameInvalid: It is neither.
+    """
+    return str(_general_name(name.lower()).value)
+
+
 def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        pass
+    if "%" not in name:  # a zone counts on one machine only, and has no place in a certificate
+        try:
+            return x509.IPAddress(ipaddress.ip_address(name))
+        except ValueError:
+            pass
     labels = name.split(".")
     if (
         len(name) > _MAX_DNS_CHARACTERS

@@ -17,6 +17,13 @@ from mooring.runtime.ids import new_attempt_id
 MAX_WIRE_IDS = 16
 """Wire ids kept per kind and attempt: one registration polls a handful of times."""
 
+MAX_WIRE_ID_CHARS = 256
+"""Longest wire id kept; Azure's have 36 to 80 characters, but a `$rid` is the client's choice."""
+
+MAX_TEXT_CHARS = 1024
+"""Longest cause, remedy and detail kept. Ours are shorter, but they quote what a stranger sent,
+and an MQTT string has up to 65,535 bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -158,12 +165,13 @@ class AttemptRecorder:
 
     def passed(self, detail: str = "") -> None:
         """Close the open stage as passed."""
-        self._close("passed", detail)
+        self._close("passed", detail[:MAX_TEXT_CHARS])
 
     def fail(self, code: str, cause: str, remedy: str, *, stage: str | None = None) -> Failure:
         """Close the open stage as failed, end the attempt and return its failure."""
         if stage is not None and stage != self.current_stage:
             self.begin(stage)
+        cause, remedy = cause[:MAX_TEXT_CHARS], remedy[:MAX_TEXT_CHARS]
         self._failure = Failure(self.current_stage, code, cause, remedy)
         self._close("failed", cause)
         self._finished_at = self._clock.now()
@@ -179,6 +187,7 @@ class AttemptRecorder:
     def saw(self, kind: str, wire_id: str) -> None:
         """Keep an identifier seen on the wire: a tracking id, an operation id, a request id."""
         ids = self._wire_ids.setdefault(kind, [])
+        wire_id = wire_id[:MAX_WIRE_ID_CHARS]
         if wire_id not in ids and len(ids) < MAX_WIRE_IDS:
             ids.append(wire_id)
 

@@ -41,7 +41,9 @@ def write_file(path: Path, content: str | bytes) -> None:
 def token_file(path: Path) -> str:
     """Return the secret kept in `path`, making a new one of 256 bits if there is none."""
     if path.exists():
-        return path.read_text().strip()
+        token = path.read_text(errors="replace").strip()
+        if token:  # an empty secret would open to nobody
+            return token
     token = secrets.token_urlsafe(32)
     write_file(path, token + "\n")
     return token

@@ -167,6 +167,13 @@ def test_body_that_is_no_json_is_400(api: httpx.Client) -> None:
         ("GET", "attempts?continuation=x", None, "continuation"),
         ("GET", "attempts?result=perhaps", None, "result"),
         ("GET", "hubs/hub/telemetry?start=yesterday", None, "start"),
+        (
+            "GET",
+            f"hubs/hub/partitions/0/telemetry?fromSequenceNumber={2**63}",
+            None,
+            "fromSequenceNumber",
+        ),
+        ("POST", "hubs", {"name": "x", "hostName": "x" * 64}, "hostName"),
         ("POST", "tokens", {"name": ""}, "name"),
         ("POST", "tokens", {"name": "x", "extra": 1}, "extra"),
     ],
@@ -181,6 +188,30 @@ def test_bad_input_is_400_and_names_the_field(
     assert error["field"] == field
     assert field.rpartition(".")[2] in error["message"]
     assert error["remedy"]
+
+
+@pytest.mark.parametrize(
+    "value", [b'"\\ud800"', b"NaN", b"1e999", b"[" * 40 + b"]" * 40, b'{"\\udfff":1}']
+)
+def test_body_that_could_not_be_given_back_is_400_and_stores_nothing(
+    api: httpx.Client, make_device: MakeDevice, value: bytes
+) -> None:
+    certificate = json.dumps(make_device("gw-odd").pem).encode()
+    body = (
+        b'{"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":'
+        + certificate
+        + b'}}}},"initialTwin":{"tags":{"a":'
+        + value
+        + b"}}}"
+    )
+
+    response = api.put(
+        "dps/enrollments/gw-odd", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert_error(response, 400, "json-malformed")
+    assert_error(api.get("dps/enrollments/gw-odd"), 404, "not-found")
+    assert api.get("dps/enrollments").status_code == 200
 
 
 def test_body_above_the_limit_is_413_announced_or_not(api: httpx.Client) -> None:
@@ -530,6 +561,17 @@ def test_hub_is_created_linked_certified_and_written_down(
     assert weighted["allocationWeight"] == 5
     assert api.delete(f"dps/linkedHubs/{host_name}").status_code == 204
     assert_error(api.get("hubs/third"), 404, "hub-not-found")
+
+
+@pytest.mark.parametrize("host_name", ["x" * 64, "1.2.3", "[::1]", "fe80::1%lo", "a..b", "*.a"])
+def test_hub_that_the_server_certificate_cannot_name_is_refused_and_not_kept(
+    cloud: CloudThread, api: httpx.Client, host_name: str
+) -> None:
+    response = api.post("hubs", json={"name": "unnamable", "hostName": host_name})
+
+    assert_error(response, 400, "input-invalid")
+    assert_error(api.get("hubs/unnamable"), 404, "hub-not-found")
+    assert host_name not in [row["name"] for row in api.get("dps/linkedHubs").json()["value"]]
 
 
 def server_names(cloud: CloudThread) -> list[str]:

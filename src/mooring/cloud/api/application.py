@@ -12,6 +12,7 @@ from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import AdminServices, Caller, Services, authenticated
 from mooring.cloud.api.errors import install_error_handlers
 from mooring.cloud.api.failures import FailureGuard
+from mooring.cloud.api.json_body import well_formed_body
 from mooring.cloud.attempts.api import router as attempts_router
 from mooring.cloud.dps.api import router as dps_router
 from mooring.cloud.facts import ADMIN_PREFIX
@@ -49,7 +50,11 @@ def create_admin_app(services: AdminServices) -> FastAPI:
     app.state.services = services
     app.include_router(_open, prefix=ADMIN_PREFIX)
     for router in (_closed, dps_router, hub_router, attempts_router, accounts_router):
-        app.include_router(router, prefix=ADMIN_PREFIX, dependencies=[Depends(authenticated)])
+        app.include_router(
+            router,
+            prefix=ADMIN_PREFIX,
+            dependencies=[Depends(authenticated), Depends(well_formed_body)],
+        )
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(FailureGuard)

@@ -28,9 +28,13 @@ HEARTBEAT_S = 15.0
 """An empty line goes out this often while there is nothing to tell, so that a reader that is
 gone is noticed."""
 
+MAX_SEQUENCE_NUMBER = 2**53 - 1
+"""Far beyond what a partition can hold, and the largest that every JSON reader keeps exact."""
+
 router = APIRouter(prefix="/hubs", tags=["hub"])
 
 _Device = Annotated[str | None, Query(alias="deviceId", max_length=128)]
+_SequenceNumber = Annotated[int, Query(alias="fromSequenceNumber", ge=0, le=MAX_SEQUENCE_NUMBER)]
 _StartAt = Annotated[
     str | None, Query(max_length=64, description="earliest, latest, or a time as ISO 8601.")
 ]
@@ -143,7 +147,7 @@ async def read_partition(
     hub_name: str,
     partition: int,
     services: Services,
-    from_sequence_number: Annotated[int, Query(alias="fromSequenceNumber", ge=0)] = 0,
+    from_sequence_number: _SequenceNumber = 0,
     device_id: _Device = None,
     limit: Limit = None,
 ) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from mooring.cloud.hub.errors import HubAlreadyExists, HubNotFound, InputInvalid
 from mooring.cloud.hub.model import DEFAULT_PARTITIONS, MAX_PARTITIONS, Hub
 from mooring.cloud.hub.store import HubStore
 from mooring.cloud.preconditions import RecordExists
+from mooring.pki.errors import HostNameInvalid
+from mooring.pki.issuing import check_server_name
 from mooring.protocol.azure.errors import quoted
 from mooring.runtime.clock import Clock
 
@@ -16,7 +18,6 @@ MAX_HUBS = 50
 """As many as one DPS can link (Azure: 50)."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?", re.ASCII)
-_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|\[?[0-9a-fA-F:]+\]?")
 
 
 class HubRegistry:
@@ -47,12 +48,15 @@ class HubRegistry:
                 "Use 1 to 50 letters, digits and hyphens, no hyphen at either end.",
                 field="name",
             )
-        if _HOST_NAME.fullmatch(host_name) is None:
+        try:
+            # Before anything is kept: the server certificate must be able to name it.
+            host_name = check_server_name(host_name.strip())
+        except HostNameInvalid as error:
             raise InputInvalid(
                 f"hostName {quoted(host_name)} is no host name.",
                 "Give a bare host name or address, without scheme and port.",
                 field="hostName",
-            )
+            ) from error
         if not 1 <= partition_count <= MAX_PARTITIONS:
             raise InputInvalid(
                 f"partitionCount {partition_count} is not between 1 and {MAX_PARTITIONS}.",
