@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mooring.cloud.dps.model import SubjectRules
+from mooring.runtime import settings
 from mooring.transport.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS
 
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
@@ -190,35 +191,4 @@ class CloudSettings(BaseSettings):
 
 def describe_settings() -> list[dict[str, Any]]:
     """Return one row per setting: name, environment variable, type, unit, default, help."""
-    document = CloudSettings.model_json_schema()
-    properties, definitions = document["properties"], document.get("$defs", {})
-    rows: list[dict[str, Any]] = []
-    for name, field in CloudSettings.model_fields.items():
-        schema = properties[name]
-        default = schema.get("default_text", field.get_default(call_default_factory=True))
-        rows.append(
-            {
-                "name": name,
-                "environment": f"MOORING_CLOUD_{name.upper()}",
-                "type": _type_of(schema, definitions),
-                "unit": schema.get("unit"),
-                "default": ",".join(default) if isinstance(default, tuple) else default,
-                "help": field.description,
-            }
-        )
-    return rows
-
-
-_TYPES = {"integer": "whole number", "number": "number", "array": "list, separated by commas"}
-
-
-def _type_of(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Return in words what a setting takes."""
-    if "$ref" in schema:
-        schema = definitions[schema["$ref"].rpartition("/")[2]]
-    if "enum" in schema:
-        return " or ".join(schema["enum"])
-    for choice in schema.get("anyOf", ()):
-        if choice.get("type") != "null":
-            return _type_of(choice, definitions)
-    return _TYPES.get(schema.get("type", ""), "text")
+    return settings.describe_settings(CloudSettings)

@@ -26,6 +26,7 @@ class GatewaySettings(BaseSettings):
     state_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("mooring"),
         description="Folder of everything that is written; deleting it is a factory reset.",
+        json_schema_extra={"default_text": "the platform's folder for user data"},
     )
     host: str = Field(
         default="127.0.0.1",
