@@ -42,9 +42,7 @@ class OwnHubs:
 
     def prepare_removal(self, host_name: str, device_id: str) -> Work[None]:
         """Prepare to remove a device that moved to another hub; one that is gone is no fault."""
-        return self._hub.devices.prepare_removal(
-            self._hub.hubs.by_host_name(host_name), device_id
-        )
+        return self._hub.devices.prepare_removal(self._hub.hubs.by_host_name(host_name), device_id)
 
 
 def _dump(document: Mapping[str, Any]) -> str:
