@@ -68,6 +68,8 @@ def test_argument_wins_over_environment(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ({"bind": ()}, "bind"),
         ({"bind": ("localhost",)}, "bind"),
+        ({"admin_bind": ()}, "admin_bind"),
+        ({"admin_bind": ""}, "admin_bind"),
         ({"mqtt_port": 65536}, "mqtt_port"),
         ({"mqtt_port": -1}, "mqtt_port"),
         ({"host_name": "https://x"}, "host_name"),
@@ -78,6 +80,7 @@ def test_argument_wins_over_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ({"retry_after_s": 6}, "retry_after_s"),
         ({"durability": "OFF"}, "durability"),
         ({"telemetry_retention_s": 0}, "telemetry_retention_s"),
+        ({"telemetry_retention_s": 10**17}, "telemetry_retention_s"),
         ({"unknown": 1}, "unknown"),
     ],
 )
@@ -86,6 +89,13 @@ def test_bad_value_is_refused_and_named(given: dict[str, object], field: str) ->
         CloudSettings(**given)
 
     assert caught.value.errors()[0]["loc"][0] == field
+
+
+def test_address_named_twice_is_served_once() -> None:
+    settings = CloudSettings(bind="::1, 127.0.0.1, 0:0::1", admin_bind=("127.0.0.2",) * 2)
+
+    assert settings.bind == ("::1", "127.0.0.1")
+    assert settings.admin_addresses == ("127.0.0.2",)
 
 
 def test_equal_ports_on_one_address_are_refused() -> None:
@@ -101,7 +111,7 @@ def test_check_host_name_takes_names_and_addresses(name: str) -> None:
     assert check_host_name(name) == name.strip("[]").lower()
 
 
-@pytest.mark.parametrize("name", ["-a", "a-", "a..b", "a_b", "hôtel", "a/b", " "])
+@pytest.mark.parametrize("name", ["-a", "a-", "a..b", "a_b", "1.2.3", "hôtel", "a/b", " "])
 def test_check_host_name_refuses_others(name: str) -> None:
     with pytest.raises(ValueError, match="not a host name"):
         check_host_name(name)

@@ -22,6 +22,9 @@ from mooring.runtime import settings
 from mooring.transport.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS
 
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
+MAX_RETENTION_S = 100 * 365 * 86_400
+"""A hundred years: for ever, and still a time that can be counted back from now."""
+
 MAX_HOST_NAME_CHARS = 253  # RFC 1035 §2.3.4, without the final dot
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
@@ -61,7 +64,12 @@ def check_host_name(value: str) -> str:
         return str(ipaddress.ip_address(text.strip("[]")))
     except ValueError:
         pass
-    if not text.isascii() or len(text) > MAX_HOST_NAME_CHARS or not _HOST_NAME.fullmatch(text):
+    if (
+        not text.isascii()
+        or len(text) > MAX_HOST_NAME_CHARS
+        or not _HOST_NAME.fullmatch(text)
+        or text.rpartition(".")[2].isdigit()  # a mistyped address (RFC 3696 §2)
+    ):
         raise ValueError(
             f"{value!r} is not a host name; give a bare name such as hub1.example, "
             "without scheme and port"
@@ -69,7 +77,12 @@ def check_host_name(value: str) -> str:
     return text
 
 
+def _each_once(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(addresses))
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
+Addresses = Annotated[tuple[Address, ...], Field(min_length=1), AfterValidator(_each_once)]
 HostName = Annotated[str, AfterValidator(check_host_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -91,21 +104,18 @@ class CloudSettings(BaseSettings):
         description="Folder of everything that is written; deleting it is a factory reset.",
         json_schema_extra={"default_text": "the platform's folder for user data"},
     )
-    bind: Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_split_list)] = Field(
+    bind: Annotated[Addresses, NoDecode, BeforeValidator(_split_list)] = Field(
         default=LOOPBACK_ADDRESSES,
-        min_length=1,
         description="Addresses on which devices are served; ::1 is left out without IPv6.",
     )
     mqtt_port: Port = Field(
         default=8883,
         description="Port of MQTT over TLS; Azure's SDKs dial 8883 and nothing else. 0 picks one.",
     )
-    admin_bind: Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_split_list)] | None = (
-        Field(
-            default=None,
-            description="Addresses of the admin API; the same as `bind` unless given. "
-            "Plain HTTP on loopback, TLS elsewhere.",
-        )
+    admin_bind: Annotated[Addresses, NoDecode, BeforeValidator(_split_list)] | None = Field(
+        default=None,
+        description="Addresses of the admin API; the same as `bind` unless given. "
+        "Plain HTTP on loopback, TLS elsewhere.",
     )
     admin_port: Port = Field(default=8081, description="Port of the admin API. 0 picks one.")
     host_name: HostName | None = Field(
@@ -135,6 +145,7 @@ class CloudSettings(BaseSettings):
     telemetry_retention_s: int = Field(
         default=86_400,
         ge=60,
+        le=MAX_RETENTION_S,
         description="Telemetry older than this is dropped.",
         json_schema_extra={"unit": "s"},
     )
