@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from tests.support.commandline import CommandLine, house_up
+from tests.support.commandline import CommandLine, QuickCommandLine, house_up
 
 
 @pytest.fixture(scope="session")
@@ -18,5 +18,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[CommandLine]:
 
 @pytest.fixture
 def mooring(house: CommandLine, tmp_path: Path) -> CommandLine:
-    """Return the command with that house as state, in an empty folder."""
+    """Return the command with that house as state, in an empty folder, quick to run."""
+    return QuickCommandLine.of(house, tmp_path)
+
+
+@pytest.fixture
+def mooring_process(house: CommandLine, tmp_path: Path) -> CommandLine:
+    """Return the same as processes of their own."""
     return CommandLine(house.state, tmp_path, house.address)

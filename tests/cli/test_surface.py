@@ -52,12 +52,14 @@ def test_every_command_says_what_it_does_and_what_each_option_means(path: tuple[
         assert "as_json" in options
 
 
-def test_help_of_the_whole_names_every_group_and_the_exit_codes(mooring: CommandLine) -> None:
-    text = mooring.text("--help")
+def test_help_of_the_whole_names_every_group_and_the_exit_codes(
+    mooring_process: CommandLine,
+) -> None:
+    text = mooring_process.text("--help")
     for word in ("up", "status", "down", "demo", "cloud", "gateway", "dps", "hub", "cert"):
         assert f" {word} " in text
     assert "Exit codes: 0 done, 1 the thing failed, 2 the command was wrong" in text
-    assert mooring.text("--version").startswith("mooring ")
+    assert mooring_process.text("--version").startswith("mooring ")
 
 
 @pytest.mark.parametrize(
@@ -72,19 +74,19 @@ def test_help_of_the_whole_names_every_group_and_the_exit_codes(mooring: Command
     ids=" ".join,
 )
 def test_a_wrong_command_ends_with_2_and_says_how_to_get_help(
-    mooring: CommandLine, arguments: tuple[str, ...]
+    mooring_process: CommandLine, arguments: tuple[str, ...]
 ) -> None:
-    result = mooring.run(*arguments)
+    result = mooring_process.run(*arguments)
     assert result.returncode == 2
     assert result.stdout == ""
     assert "Usage: mooring" in result.stderr
 
 
-def test_output_into_a_pipe_that_closes_is_no_error(mooring: CommandLine) -> None:
+def test_output_into_a_pipe_that_closes_is_no_error(mooring_process: CommandLine) -> None:
     for arguments in (("cloud", "info"), ("status", "--json"), ("--help",)):
         command = subprocess.Popen(
             [*COMMAND, *arguments],
-            env=mooring.environment,
+            env=mooring_process.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -96,8 +98,10 @@ def test_output_into_a_pipe_that_closes_is_no_error(mooring: CommandLine) -> Non
         command.wait(60)
 
 
-def test_text_in_a_pipe_is_not_broken_into_lines_and_has_no_colours(mooring: CommandLine) -> None:
-    environment = mooring.environment
+def test_text_in_a_pipe_is_not_broken_into_lines_and_has_no_colours(
+    mooring_process: CommandLine,
+) -> None:
+    environment = mooring_process.environment
     del environment["COLUMNS"]  # a user's environment says nothing of it
     result = subprocess.run(
         [*COMMAND, "cloud", "info"], env=environment, capture_output=True, text=True

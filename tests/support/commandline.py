@@ -1,20 +1,30 @@
-"""The command `mooring` as a process, in a folder and with a state of its own."""
+"""The command `mooring`, in a folder and with a state of its own.
+
+As a process (`CommandLine`), where processes, signals and pipes are what is tried; or inside the
+test's own process (`QuickCommandLine`), where the answers are: starting Python takes half a second.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 from tests.support.cloud import loopback_address
+
+from mooring.cli.main import main
 
 COMMAND_TIMEOUT_S = 120.0
 WAIT_TIMEOUT_S = 60.0
@@ -89,6 +99,40 @@ class CommandLine:
         assert error["message"]
         assert error["remedy"]
         return error
+
+
+class QuickCommandLine(CommandLine):
+    """Runs `mooring` in this process, by the same entry point; it talks to the same real house."""
+
+    def run(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; nothing it can do may end in a traceback."""
+        output, errors = io.StringIO(), io.StringIO()
+        words = ["mooring", *map(str, arguments)]
+        before = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            with (
+                mock.patch.dict(os.environ, self.environment, clear=True),
+                mock.patch.object(sys, "argv", words),
+                mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+                contextlib.redirect_stdout(output),
+                contextlib.redirect_stderr(errors),
+                warnings.catch_warnings(),
+            ):
+                try:
+                    main()
+                    code = 0
+                except SystemExit as end:
+                    code = end.code if isinstance(end.code, int) else 1
+        finally:
+            os.chdir(before)
+        assert "(unexpected)" not in errors.getvalue(), errors.getvalue()
+        return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
+
+    @classmethod
+    def of(cls, other: CommandLine, folder: Path) -> QuickCommandLine:
+        """Return one that talks to the same house, in `folder`."""
+        return cls(other.state, folder, other.address, dict(other.variables))
 
 
 @contextmanager

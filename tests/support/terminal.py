@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ANSWER_TIMEOUT_S = 60.0
@@ -85,11 +85,11 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def mooring_on_terminal(*arguments: str, folder: Path) -> Iterator[Terminal]:
-    """Run `mooring ARGUMENTS` in `folder` on a terminal of its own; killed if it outstays."""
+def program_on_terminal(command: Sequence[str], *, folder: Path) -> Iterator[Terminal]:
+    """Run `command` in `folder` on a terminal of its own; killed if it outstays."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "mooring", *arguments],
+        command,
         cwd=folder,
         stdin=theirs,
         stdout=theirs,
@@ -106,3 +106,11 @@ def mooring_on_terminal(*arguments: str, folder: Path) -> Iterator[Terminal]:
             process.kill()
         process.wait()
         os.close(ours)
+
+
+@contextlib.contextmanager
+def mooring_on_terminal(*arguments: str, folder: Path) -> Iterator[Terminal]:
+    """Run `mooring ARGUMENTS` in `folder` on a terminal of its own; killed if it outstays."""
+    command = [sys.executable, "-m", "mooring", *arguments]
+    with program_on_terminal(command, folder=folder) as terminal:
+        yield terminal

@@ -176,7 +176,7 @@ def trust_add(
             found = api.post_json("trust", body)["certificates"]
     except CommandError as error:
         exit_with_error(error, as_json=as_json)
-    _show_trust(found, as_json)
+    _show_trust("now trusted", found, as_json)
 
 
 @trust.command("list")
@@ -192,7 +192,7 @@ def trust_list(
             found = api.get_json("trust")["certificates"]
     except CommandError as error:
         exit_with_error(error, as_json=as_json)
-    _show_trust(found, as_json)
+    _show_trust("trusted server CAs", found, as_json)
 
 
 @trust.command("remove")
@@ -215,12 +215,12 @@ def trust_remove(
         console.print(f"removed {name}.", markup=False)
 
 
-def _show_trust(found: list[dict[str, Any]], as_json: bool) -> None:
+def _show_trust(title: str, found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         emit_json(found)
         return
     print_table(
-        "trusted server CAs",
+        title,
         ("name", "subject", "expires", "SHA-256 thumbprint"),
         [
             (row["name"], row["subject_name"], row["not_after"][:10], row["sha256_thumbprint"])

@@ -29,8 +29,8 @@ This page is made from the settings: `python -m mooring.cli.settings_page docs/s
 _CLOUD = "Taken by `mooring cloud serve`."
 
 _GATEWAY = (
-    "Taken by `mooring gateway serve`. What belongs to one cloud connection is not here: it is set\n"
-    "on the connection (`mooring gateway connection configure`), see [gateway.md](gateway.md)."
+    "Taken by `mooring gateway serve`. What belongs to one cloud connection is not here: it is\n"
+    "set on the connection (`mooring gateway connection configure`), see [gateway.md](gateway.md)."
 )
 
 
