@@ -28,10 +28,13 @@ from tests.support.rawmqtt import (
     text,
 )
 
+from mooring.cloud.hub import telemetry
+from mooring.storage import writer
 from mooring.storage.errors import StorageFull
 from mooring.storage.state import StorageCondition, StorageState
 
 UNSUBSCRIBE, UNSUBACK = 10, 11
+MIB = 1024 * 1024
 
 
 def events_topic(device: Device, bag: str = "") -> str:
@@ -575,6 +578,52 @@ def test_publish_faster_than_the_disk_is_held_back_and_loses_nothing(
 
     assert acknowledged == ids
     assert session._uncommitted == session._uncommitted_bytes == 0
+
+
+def test_publish_of_many_devices_faster_than_the_disk_cuts_nobody_off(
+    cloud: CloudThread, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "CROWDED_BYTES", 2 * MIB)
+    monkeypatch.setattr(writer, "MAX_QUEUED_BYTES", 8 * MIB)
+    assert cloud.application is not None
+    devices = [make_device() for _ in range(8)]
+    for device in devices:
+        cloud.add_device(device.name, device.thumbprint)
+    release = threading.Event()
+    body = b"x" * 255 * 1024
+    outcomes: list[list[int]] = []
+
+    def publish(device: Device, raw: RawMqtt) -> None:
+        for number in range(1, 9):
+            raw.send(raw.format_publish(events_topic(device), body, packet_id=number))
+        outcomes.append([raw.expect(PUBACK).packet_id for _ in range(8)])
+
+    with contextlib.ExitStack() as stack:
+        links = [stack.enter_context(device.at_hub()) for device in devices]
+        blocked = threading.Event()
+        cloud.call(
+            cloud.application.database.submit,
+            lambda connection: (blocked.set(), release.wait(30)),
+            lambda result, error: None,
+        )
+        assert blocked.wait(10)
+        threads = [
+            threading.Thread(target=publish, args=pair) for pair in zip(devices, links, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        sessions = [
+            session
+            for session in cloud.application.hub_door._live.values()
+            if session.device_id in {device.name for device in devices}
+        ]
+        wait_for(lambda: all(session._paused for session in sessions), "back-pressure")
+        release.set()
+        for thread in threads:
+            thread.join(30)
+
+    assert outcomes == [list(range(1, 9))] * 8
+    assert not cloud.application.hub.telemetry.is_crowded
 
 
 def test_publish_that_cannot_be_stored_ends_the_connection_unacknowledged(

@@ -294,16 +294,15 @@ class HubSession:
         self._uncommitted += count
         self._uncommitted_bytes += size
         self._last_ids = ids
-        limits = door.limits
+        limits, telemetry = door.limits, door.service.telemetry
         if not self._paused and (
             self._uncommitted > limits.max_uncommitted_messages
             or self._uncommitted_bytes > limits.max_uncommitted_bytes
+            or telemetry.is_crowded
         ):
             self._paused = True
             self.link.pause()
-        door.service.telemetry.append_batch(
-            self._source, messages, partial(self._committed, ids, count, size)
-        )
+        telemetry.append_batch(self._source, messages, partial(self._committed, ids, count, size))
         door.service.active(self.hub, self._source.device_id)
 
     def _committed(

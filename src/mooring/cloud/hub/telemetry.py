@@ -36,6 +36,11 @@ beyond does not wait for the commit under way."""
 MAX_GROUP_BYTES = 1024 * 1024
 """Payload handed to the writer at one time, for the same reason."""
 
+CROWDED_BYTES = 16 * 1024 * 1024
+"""Payload on its way to the disk, of all connections together, beyond which each of them is held
+back until its own last batch is there. A quarter of what the writer's queue takes before it
+refuses: a fleet that comes back with full buffers is slowed down, not cut off."""
+
 MAX_READ_MESSAGES = 1_000
 """Most messages of one answer."""
 
@@ -62,6 +67,7 @@ class TelemetryLog:
         self._log_ids: dict[int, tuple[int, ...]] = {}
         self._rows: list[TelemetryRow] = []
         self._rows_bytes = 0
+        self._unwritten_bytes = 0
         self._waiting: list[Appended] = []
         self._under_way = 0
         self._scheduled = False
@@ -103,6 +109,11 @@ class TelemetryLog:
             origin=_dump(origin),
         )
 
+    @property
+    def is_crowded(self) -> bool:
+        """Return whether so much is on its way to the disk that senders should wait."""
+        return self._unwritten_bytes > CROWDED_BYTES
+
     # -- appending --------------------------------------------------------------------------
 
     def append_batch(
@@ -124,6 +135,7 @@ class TelemetryLog:
             add(TelemetryRow(log_id, now_ms, device_id, origin, properties, body))
             size += len(properties) + len(body)
         self._rows_bytes += size
+        self._unwritten_bytes += size
         self._waiting.append(done)
         self._idle.clear()
         if len(self._rows) >= MAX_GROUP_MESSAGES or self._rows_bytes >= MAX_GROUP_BYTES:
@@ -161,6 +173,7 @@ class TelemetryLog:
 
         def done(error: BaseException | None) -> None:
             self._under_way -= 1
+            self._unwritten_bytes -= size
             self._answer(waiting, error)
             if not self._under_way:
                 self._hand_over()
