@@ -11,6 +11,8 @@ from mooring.transport.admission import Admission, ListenerCounters, Turn, netwo
 from mooring.transport.file_limit import raise_file_limit
 from mooring.transport.limits import ListenerLimits
 
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
 
 @pytest.mark.parametrize(
     ("options", "said"),
@@ -29,8 +31,8 @@ def test_limits_when_contradictory_are_refused(options: dict[str, int], said: st
 def test_limits_when_nothing_may_wait_are_accepted() -> None:
     limits = ListenerLimits(max_handshakes_in_flight=1, max_handshakes_waiting=0)
     admission = Admission(limits, ListenerCounters())
-    assert admission.begin_handshake(lambda: None) is Turn.NOW
-    assert admission.begin_handshake(lambda: None) is Turn.REFUSED
+    assert admission.begin_handshake(lambda: None, HERE) is Turn.NOW
+    assert admission.begin_handshake(lambda: None, HERE) is Turn.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -63,15 +65,33 @@ def test_admission_when_network_is_shared_counts_its_addresses_together() -> Non
 def test_admission_when_handshakes_end_takes_the_longest_waiting_first() -> None:
     started: list[str] = []
     admission = Admission(ListenerLimits(max_handshakes_in_flight=1), ListenerCounters())
-    assert admission.begin_handshake(lambda: started.append("a")) is Turn.NOW
-    assert admission.begin_handshake(lambda: started.append("b")) is Turn.WAIT
-    assert admission.begin_handshake(lambda: started.append("c")) is Turn.WAIT
-    admission.end_handshake()
+    assert admission.begin_handshake(lambda: started.append("a"), HERE) is Turn.NOW
+    assert admission.begin_handshake(lambda: started.append("b"), HERE) is Turn.WAIT
+    assert admission.begin_handshake(lambda: started.append("c"), HERE) is Turn.WAIT
+    admission.end_handshake(HERE)
     assert started == ["b"]
-    admission.end_handshake()
-    admission.end_handshake()
+    admission.end_handshake(HERE)
+    admission.end_handshake(HERE)
     assert started == ["b", "c"]
-    assert admission.begin_handshake(lambda: None) is Turn.NOW
+    assert admission.begin_handshake(lambda: None, HERE) is Turn.NOW
+
+
+def test_admission_when_one_address_stalls_its_handshakes_lets_others_pass() -> None:
+    started: list[str] = []
+    admission = Admission(
+        ListenerLimits(max_handshakes_in_flight=3, max_handshakes_per_address=2),
+        ListenerCounters(),
+    )
+    for _ in range(2):
+        assert admission.begin_handshake(lambda: None, HERE) is Turn.NOW
+    assert admission.begin_handshake(lambda: started.append("stalled"), HERE) is Turn.WAIT
+    assert admission.begin_handshake(lambda: None, THERE) is Turn.NOW
+    assert admission.begin_handshake(lambda: started.append("other"), THERE) is Turn.WAIT
+    # The longest waiting is of the address that has its share: it is passed over.
+    admission.end_handshake(THERE)
+    assert started == ["other"]
+    admission.end_handshake(HERE)
+    assert started == ["other", "stalled"]
 
 
 def test_raise_file_limit_when_system_permits_reaches_the_hard_limit(

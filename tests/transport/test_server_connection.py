@@ -721,7 +721,7 @@ async def test_handshake_when_first_bytes_come_twice_before_its_turn_keeps_both(
     limits = ListenerLimits(max_handshakes_in_flight=1)
     peer = lose(MemoryPeer(applications, server_tls, limits=limits))
     admission = peer.environment.admission
-    admission.begin_handshake(lambda: None)
+    admission.begin_handshake(lambda: None, "192.0.2.9")
     peer.accept()
     with suppress(ssl.SSLWantReadError):
         peer.client.do_handshake()
@@ -730,7 +730,7 @@ async def test_handshake_when_first_bytes_come_twice_before_its_turn_keeps_both(
     peer.connection.data_received(hello[50:])
     assert peer.raw.calls == ["pause"]
     assert peer.raw.written == []
-    admission.end_handshake()
+    admission.end_handshake("192.0.2.9")
     assert peer.raw.calls == ["pause", "resume"]
     peer.pass_on()
     peer.client.do_handshake()
@@ -744,13 +744,13 @@ async def test_handshake_when_peer_goes_before_its_turn_is_not_begun(
     limits = ListenerLimits(max_handshakes_in_flight=1)
     peer = MemoryPeer(Applications(), server_tls, limits=limits)
     admission = peer.environment.admission
-    admission.begin_handshake(lambda: None)
+    admission.begin_handshake(lambda: None, "192.0.2.9")
     peer.accept()
     peer.connection.data_received(b"\x16\x03\x01")
     peer.connection.connection_lost(ConnectionResetError("reset by peer"))
-    admission.end_handshake()
+    admission.end_handshake("192.0.2.9")
     assert peer.connection._tls is None
-    assert admission.begin_handshake(lambda: None) is Turn.NOW
+    assert admission.begin_handshake(lambda: None, "192.0.2.9") is Turn.NOW
 
 
 async def test_handshake_when_certificate_cannot_be_parsed_is_refused(

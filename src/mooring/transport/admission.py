@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,7 +48,8 @@ class Admission:
         self._counters = counters
         self._per_network: dict[str, int] = {}
         self._in_flight = 0
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._shaking: Counter[str] = Counter()
+        self._waiting: deque[tuple[Callable[[], None], str]] = deque()
 
     def admit(self, address: str) -> str | None:
         """Count a connection from `address` in; return why not, if a limit is reached."""
@@ -75,30 +76,50 @@ class Admission:
             del self._per_network[network]
         self._counters.open_connections -= 1
 
-    def begin_handshake(self, start: Callable[[], None]) -> Turn:
-        """Ask for a handshake. On `Turn.WAIT`, `start` is called when it may begin.
+    def begin_handshake(self, start: Callable[[], None], address: str) -> Turn:
+        """Ask for a handshake with `address`. On `Turn.WAIT`, `start` is called when it may begin.
 
         Each `Turn.NOW`, and each call of `start`, is to be matched by one `end_handshake`.
         """
-        if self._in_flight < self._limits.max_handshakes_in_flight:
-            self._in_flight += 1
+        network = network_of(address)
+        if self._has_room(network):
+            self._count_in(network)
             return Turn.NOW
         if len(self._waiting) < self._limits.max_handshakes_waiting:
-            self._waiting.append(start)
+            self._waiting.append((start, network))
             return Turn.WAIT
         self._counters.refused_by_handshake_limit += 1
         return Turn.REFUSED
 
-    def give_up_waiting(self, start: Callable[[], None]) -> None:
+    def give_up_waiting(self, start: Callable[[], None], address: str) -> None:
         """Leave the queue; `start` will not be called."""
-        self._waiting.remove(start)
+        self._waiting.remove((start, network_of(address)))
 
-    def end_handshake(self) -> None:
-        """Say that a handshake is over, well or not; the longest waiting one begins."""
-        if self._waiting:
-            self._waiting.popleft()()
-        else:
-            self._in_flight -= 1
+    def end_handshake(self, address: str) -> None:
+        """Say that a handshake is over, well or not; the longest waiting that may begin does."""
+        network = network_of(address)
+        self._in_flight -= 1
+        self._shaking[network] -= 1
+        if not self._shaking[network]:
+            del self._shaking[network]
+        for waiting in self._waiting:
+            start, network = waiting
+            if self._has_room(network):
+                self._waiting.remove(waiting)
+                self._count_in(network)
+                start()
+                return
+
+    def _has_room(self, network: str) -> bool:
+        limits = self._limits
+        return (
+            self._in_flight < limits.max_handshakes_in_flight
+            and self._shaking[network] < limits.max_handshakes_per_address
+        )
+
+    def _count_in(self, network: str) -> None:
+        self._in_flight += 1
+        self._shaking[network] += 1
 
 
 def network_of(address: str) -> str:

@@ -7,6 +7,10 @@ from dataclasses import dataclass, fields
 MAX_HANDSHAKES_IN_FLIGHT = 512
 """Half-done handshakes hold about 60 KB each, so this bounds them at about 30 MB."""
 
+MAX_HANDSHAKES_PER_ADDRESS = 128
+"""A quarter of all, so that one peer that begins handshakes and does not go on with them cannot
+shut the others out; a plant behind one address still gets some thousand done in a second."""
+
 MAX_HANDSHAKES_WAITING = 1024
 """Clients whose first bytes wait for a free handshake; at about 1 ms of CPU each, more than
 these would time out in the queue anyway."""
@@ -38,6 +42,7 @@ class ListenerLimits:
 
     Attributes:
         max_handshakes_in_flight: Handshakes begun (first bytes seen) and not yet done.
+        max_handshakes_per_address: The same for one IPv4 address or one IPv6 /64 network.
         max_handshakes_waiting: Clients whose first bytes wait for one of those; more are refused.
         handshake_timeout_s: From accept to the end of the handshake, waiting included.
         max_connections: All connections, in every state.
@@ -49,6 +54,7 @@ class ListenerLimits:
     """
 
     max_handshakes_in_flight: int = MAX_HANDSHAKES_IN_FLIGHT
+    max_handshakes_per_address: int = MAX_HANDSHAKES_PER_ADDRESS
     max_handshakes_waiting: int = MAX_HANDSHAKES_WAITING
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S
     max_connections: int = MAX_CONNECTIONS

@@ -215,7 +215,9 @@ class ServerConnection(asyncio.Protocol):
             self._shake_hands()
         elif state is _State.ACCEPTED:
             self._early = data
-            turn = self._environment.admission.begin_handshake(self._start_handshake)
+            turn = self._environment.admission.begin_handshake(
+                self._start_handshake, self.peer_address
+            )
             if turn is Turn.NOW:
                 self._start_handshake()
             elif turn is Turn.WAIT:
@@ -337,9 +339,9 @@ class ServerConnection(asyncio.Protocol):
     def _leave_handshake(self) -> None:
         if self._state is _State.HANDSHAKE:
             # Soon, since it may begin a waiting handshake, and that one end at once, and so on.
-            self._loop.call_soon(self._environment.admission.end_handshake)
+            self._loop.call_soon(self._environment.admission.end_handshake, self.peer_address)
         elif self._state is _State.WAITING:
-            self._environment.admission.give_up_waiting(self._start_handshake)
+            self._environment.admission.give_up_waiting(self._start_handshake, self.peer_address)
 
     # -- moving bytes --------------------------------------------------------------------------
 
