@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.commandline import CommandLine, wait_until
+from tests.support.commandline import CommandLine, QuickCommandLine, house_up, wait_until
 
 PID = "AzureDpsX509-matrix"
 
@@ -87,14 +87,17 @@ def test_cloud_reset_deletes_the_cloud_and_leaves_the_gateway(tmp_path: Path) ->
 # -- hub ------------------------------------------------------------------------------------------
 
 
-def test_hub_is_created_and_listed(mooring: CommandLine) -> None:
-    made = mooring.json("hub", "create", "second", "--host-name", "hub2.example")
-    assert made["hostName"] == "hub2.example"
-    assert {"hub", "second"} <= {row["name"] for row in mooring.json("hub", "list")}
-    assert "hub2.example" in mooring.text("hub", "list")
-    mooring.refusal("hub", "create", "second", "--host-name", "hub3.example")
-    wrong = mooring.refusal("hub", "create", "third", "--host-name", "https://hub3")
-    assert "https://hub3" in wrong["message"]
+def test_hub_is_created_and_listed(tmp_path: Path) -> None:
+    # In a house of its own: DPS sends devices to every linked hub, and this one has no address.
+    with house_up(tmp_path) as here:
+        mooring = QuickCommandLine.of(here, tmp_path)
+        made = mooring.json("hub", "create", "second", "--host-name", "hub2.example")
+        assert made["hostName"] == "hub2.example"
+        assert {"hub", "second"} == {row["name"] for row in mooring.json("hub", "list")}
+        assert "hub2.example" in mooring.text("hub", "list")
+        mooring.refusal("hub", "create", "second", "--host-name", "hub3.example")
+        wrong = mooring.refusal("hub", "create", "third", "--host-name", "https://hub3")
+        assert "https://hub3" in wrong["message"]
 
 
 def test_hub_device_is_added_shown_switched_and_deleted(mooring: CommandLine) -> None:

@@ -90,10 +90,8 @@ def up(
                 _print_where(facts)
                 console.print("\n[dim]`mooring down` ends both.[/]")
             return
-        try:
-            _run_here(state, addresses, as_json)
-        finally:
-            os.close(lock)
+        # The lock goes with the process, so that whoever waits for it (`down`) waits for its end.
+        _run_here(state, addresses, as_json)
     except CommandError as error:
         exit_with_error(error, as_json=as_json)
 
