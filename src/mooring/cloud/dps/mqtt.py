@@ -10,8 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mooring.cloud.attempts.model import KIND_REGISTRATION
-from mooring.cloud.dps.errors import DpsError
-from mooring.cloud.dps.model import Operation, RegisterCommand, Registration
+from mooring.cloud.dps.model import RegisterCommand, Registration
+from mooring.cloud.dps.mqtt_answers import (
+    IDLE,
+    NOT_SUBSCRIBED,
+    QOS_2,
+    QUIET,
+    SHUTTING_DOWN,
+    SILENT,
+    TOO_OLD,
+    check_register_body,
+    failure_of,
+    note_outcome,
+    wire_error,
+)
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.dps.wire import operation_body
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
@@ -32,13 +44,7 @@ from mooring.protocol.azure.dps_topics import (
     format_response_topic,
     parse_request_topic,
 )
-from mooring.protocol.azure.errors import (
-    AzureError,
-    BodyTooLarge,
-    DpsErrorCode,
-    JsonMalformed,
-    TopicMalformed,
-)
+from mooring.protocol.azure.errors import TopicMalformed
 from mooring.protocol.azure.identifiers import fold_registration_id
 from mooring.protocol.azure.usernames import DpsUserName
 from mooring.protocol.mqtt.codes import ConnectReturnCode, SubAckCode
@@ -56,7 +62,7 @@ from mooring.runtime.attempts import AttemptRecorder
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.runtime.ids import new_tracking_id
 from mooring.runtime.logs import get_logger
-from mooring.storage.errors import StorageFailed, StorageFull, StorageUnavailable
+from mooring.storage.errors import StorageFailed, StorageFull
 from mooring.storage.state import StorageCondition, StorageState
 
 OVERLOAD_RETRY_AFTER_S = 5
@@ -185,20 +191,20 @@ class DpsSession:
             elif isinstance(packet, PingReq):
                 link.write(link.machine.pingresp())
             elif not isinstance(packet, PubAck):
-                link.end(_qos_2_ending())
+                link.end(QOS_2)
 
     def deadline(self, last_seen: float) -> tuple[float, Ending]:
         """Return when and why the connection must end if no more packets come."""
-        moment, ending = self._ends_at, _TOO_OLD
+        moment, ending = self._ends_at, TOO_OLD
         if self._idle_ends_at is not None and self._idle_ends_at < moment:
-            moment, ending = self._idle_ends_at, _IDLE
+            moment, ending = self._idle_ends_at, IDLE
         if self._silence_s is not None and last_seen + self._silence_s < moment:
-            moment, ending = last_seen + self._silence_s, _SILENT
+            moment, ending = last_seen + self._silence_s, SILENT
         return moment, ending
 
     def broken(self, ending: Ending) -> None:
         """Record why the connection is being ended."""
-        if self._recorder is None and ending in _QUIET:
+        if self._recorder is None and ending in QUIET:
             return
         recorder = self._recorder or self._new_recorder()
         if recorder.snapshot().result == "running":
@@ -229,7 +235,7 @@ class DpsSession:
         """Close now; a registration that runs is finished first, by the link's task."""
         self._draining = True
         if not self._working:
-            self._link.end(_SHUTTING_DOWN)
+            self._link.end(SHUTTING_DOWN)
 
     # -- packets -------------------------------------------------------------------------------
 
@@ -250,7 +256,7 @@ class DpsSession:
         """Act on a PUBLISH; say whether the packets after it must wait."""
         link = self._link
         if packet.qos == 2:
-            link.end(_qos_2_ending())
+            link.end(QOS_2)
             return True
         try:
             if "+" in packet.topic or "#" in packet.topic:
@@ -264,7 +270,7 @@ class DpsSession:
             link.end(Ending("publish", error.code, error.message, error.remedy))
             return True
         if self._qos is None:
-            link.end(_NOT_SUBSCRIBED)
+            link.end(NOT_SUBSCRIBED)
             return True
         self._idle_ends_at = None
         link.run(self._work(packet, request), rest)
@@ -280,7 +286,7 @@ class DpsSession:
         finally:
             self._working = False
         if self._draining:
-            self._link.end(_SHUTTING_DOWN)
+            self._link.end(SHUTTING_DOWN)
         elif not self._link.is_open:
             self.lost(orderly=False)
 
@@ -295,7 +301,7 @@ class DpsSession:
         recorder.begin("register")
         try:
             body = decode_register_body(packet.payload)
-            self._check_body(body.registration_id, body.csr)
+            check_register_body(body, self._user_name.registration_id)
             state = self._door.storage_state()
             if state.condition is not StorageCondition.OK:
                 kind = StorageFull if state.condition is StorageCondition.FULL else StorageFailed
@@ -349,29 +355,9 @@ class DpsSession:
             retry_after=None if terminal else self._door.retry_after_s,
         )
         if terminal and recorder is not None:
-            _note_outcome(recorder, operation)
+            note_outcome(recorder, operation)
             recorder.finish()
             self._finish(recorder)
-
-    def _check_body(self, registration_id: str | None, csr: str | None) -> None:
-        own = self._user_name.registration_id
-        if registration_id is not None and (
-            fold_registration_id(registration_id) != fold_registration_id(own)
-        ):
-            raise _Refused(
-                DpsErrorCode.REGISTRATION_ID_MISMATCH,
-                "registration-id-mismatch",
-                f"registrationId {registration_id[:128]!r} of the body is not {own!r} of the "
-                "connection",
-                "send the registration id of the user name, or none",
-            )
-        if csr is not None:
-            raise _Refused(
-                DpsErrorCode.ARGUMENT_INVALID,
-                "csr-not-served",
-                "csr: this service does not issue device certificates",
-                "register without a certificate signing request",
-            )
 
     # -- answers -------------------------------------------------------------------------------
 
@@ -393,11 +379,11 @@ class DpsSession:
     def _answer_error(
         self, packet: Publish, rid: str, error: Exception, recorder: AttemptRecorder
     ) -> None:
-        code, message = _wire_error(error)
+        code, message = wire_error(error)
         tracking_id = new_tracking_id()
         recorder.saw("trackingId", tracking_id)
         if recorder.snapshot().failure is None:
-            recorder.fail(*_failure_of(error))
+            recorder.fail(*failure_of(error))
         if code // 1000 >= 500:
             _log.error("request failed", tracking_id=tracking_id, exc_info=error)
         self._answer(
@@ -419,92 +405,3 @@ class DpsSession:
     def _new_recorder(self) -> AttemptRecorder:
         """Return the recorder of one more attempt on this connection."""
         return AttemptRecorder(KIND_REGISTRATION, clock=self._door.clock, **self._context)
-
-
-class _Refused(Exception):
-    def __init__(self, error_code: DpsErrorCode, code: str, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.error_code = error_code
-        self.code = code
-        self.message = message
-        self.remedy = remedy
-
-
-def _wire_error(error: Exception) -> tuple[int, str]:
-    """Return errorCode and message for the device; causes of 5xx stay here."""
-    if isinstance(error, _Refused):
-        return int(error.error_code), error.message
-    if isinstance(error, DpsError):
-        return error.error_code, error.wire_message
-    if isinstance(error, BodyTooLarge):
-        # 400 and not 413: what Azure's documents say of a body above 96 KB.
-        return int(DpsErrorCode.ARGUMENT_INVALID), error.message
-    if isinstance(error, JsonMalformed):
-        return int(DpsErrorCode.JSON_MALFORMED), error.message
-    if isinstance(error, AzureError):
-        return int(DpsErrorCode.ARGUMENT_INVALID), error.message
-    if isinstance(error, StorageUnavailable):
-        return int(DpsErrorCode.SERVICE_UNAVAILABLE), DpsErrorCode.SERVICE_UNAVAILABLE.text
-    return int(DpsErrorCode.INTERNAL_ERROR), DpsErrorCode.INTERNAL_ERROR.text
-
-
-def _failure_of(error: Exception) -> tuple[str, str, str]:
-    """Return code, cause and remedy for the attempt record."""
-    if isinstance(error, _Refused | DpsError | AzureError | StorageUnavailable):
-        return error.code, error.message, error.remedy
-    return (
-        "internal-error",
-        f"the server failed: {type(error).__name__}",
-        "try again; the server's log has the cause under the tracking id",
-    )
-
-
-def _note_outcome(recorder: AttemptRecorder, operation: Operation) -> None:
-    registration = operation.registration
-    for name, value in (
-        ("hub", registration.assigned_hub),
-        ("device_id", registration.device_id),
-        ("enrollment_group_id", registration.enrollment_group_id),
-    ):
-        if value:
-            recorder.context.setdefault(name, value)
-
-
-def _qos_2_ending() -> Ending:
-    return Ending(
-        "publish",
-        "qos-2",
-        "the client used QoS 2, which Azure does not serve",
-        "publish with QoS 0 or 1",
-    )
-
-
-_NOT_SUBSCRIBED = Ending(
-    "subscribe",
-    "not-subscribed",
-    f"the client sent a request without subscribing to {RESPONSE_FILTER}",
-    f"subscribe to {RESPONSE_FILTER} first: without it no answer can be delivered",
-)
-_TOO_OLD = Ending(
-    "poll",
-    "connection-too-old",
-    "the connection is older than a registration may take",
-    "disconnect after the result, and connect anew to register again",
-)
-_IDLE = Ending(
-    "subscribe",
-    "neither-subscribed-nor-registered",
-    "the client connected but neither subscribed nor registered",
-    f"subscribe to {RESPONSE_FILTER} and register after CONNACK",
-)
-_SILENT = Ending(
-    "session",
-    "keep-alive-timeout",
-    "nothing came for one and a half times the keep-alive",
-    "see whether the device lost its network, or sends PINGREQ too late",
-)
-_SHUTTING_DOWN = Ending(
-    "session", "shutting-down", "the server is shutting down", "connect again in a moment"
-)
-_QUIET = (_TOO_OLD, _SILENT, _SHUTTING_DOWN)
-"""Endings of a connection that has its result and only forgot to leave."""
