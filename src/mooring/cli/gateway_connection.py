@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -11,7 +10,10 @@ from urllib.parse import quote
 import typer
 from rich.markup import escape
 
+from mooring.cli import gateway_link
 from mooring.cli.api import ApiClient, ApiError, gateway_api
+from mooring.cli.gateway_link import PidArgument
+from mooring.cli.gateway_showing import print_findings, print_identity, state_text
 from mooring.cli.options import StateOption, TokenOption, UrlOption
 from mooring.cli.output import (
     CommandError,
@@ -19,13 +21,12 @@ from mooring.cli.output import (
     UsageError,
     console,
     emit_json,
-    error_console,
     exit_with_error,
     print_facts,
     print_hint,
     print_table,
 )
-from mooring.cli.rendering import print_attempts, read_text, short_time
+from mooring.cli.rendering import read_text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,9 +34,6 @@ app = typer.Typer(
 )
 
 TRANSPORT_TAB = "X509MqttDataTransport"
-WATCH_INTERVAL_S = 5.0
-
-PidArgument = Annotated[str, typer.Argument(help="Cloud Connection Service PID.")]
 
 
 @app.command()
@@ -86,7 +84,7 @@ def list_connections(
             (
                 row["pid"],
                 row["status"],
-                _state(row),
+                state_text(row),
                 (row["identity"] or {}).get("registers_as"),
                 (row["link"] or {}).get("hub"),
                 row["cause"],
@@ -164,16 +162,16 @@ def configure(
             found = api.request("PUT", path, body={"tabs": given}, parameters={"dry_run": dry_run})
     except ApiError as error:
         if not as_json:
-            _print_findings(error.findings)
+            print_findings(error.findings)
         exit_with_error(error, as_json=as_json)
     except CommandError as error:
         exit_with_error(error, as_json=as_json)
     if as_json:
         emit_json(found)
         return
-    _print_findings(found["findings"])
+    print_findings(found["findings"])
     console.print("checked, nothing changed." if dry_run else "applied.")
-    _print_identity(found["identity"])
+    print_identity(found["identity"])
     if not dry_run:
         print_hint(f"next: mooring gateway connection connect {pid}")
 
@@ -203,123 +201,8 @@ def show(
         for name, secret in tab["secrets"].items():
             values[f"  {name}"] = "set" if secret.get("set") else "not set"
         print_facts(values)
-    _print_identity(found["identity"])
-    _print_findings(found["findings"])
-
-
-@app.command()
-def connect(
-    pid: PidArgument,
-    state: StateOption,
-    timeout_s: Annotated[
-        float,
-        typer.Option("--timeout", min=0, max=290, help="Wait this long, seconds; 0 does not wait."),
-    ] = 120.0,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Connect, and say when it is Connected, or at which stage it failed, why, and what to do."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.post_json(f"connections/{quote(pid, safe='')}/connect")
-            if timeout_s > 0:
-                found = _watch(api, pid, found, timeout_s, quiet=as_json)
-            attempts = api.get_json(f"connections/{quote(pid, safe='')}/attempts", limit=1)
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-    elif found["state"] == "CONNECTED":
-        print_attempts(attempts["attempts"])
-        _print_status(found)
-    elif found["cause"] is not None:
-        print_attempts(attempts["attempts"])
-        _print_outlook(found)
-    else:
-        _print_status(found)
-    if timeout_s > 0 and found["state"] != "CONNECTED":
-        raise typer.Exit(1)
-
-
-@app.command()
-def disconnect(
-    pid: PidArgument,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Disconnect in good order; it stays down until connect or a restart of the gateway."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.post_json(f"connections/{quote(pid, safe='')}/disconnect")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-    else:
-        _print_status(found)
-
-
-@app.command()
-def status(
-    pid: PidArgument,
-    state: StateOption,
-    history: Annotated[
-        bool, typer.Option("--history", help="The last transitions as well.")
-    ] = False,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show how a connection stands: state, stage, cause, remedy, next attempt."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json(f"connections/{quote(pid, safe='')}")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-        return
-    _print_status(found)
-    _print_identity(found["identity"])
-    if history:
-        print_table(
-            "history",
-            ("time", "state", "stage", "detail"),
-            [
-                (short_time(row["at"]), row["state"], row["stage"], row["detail"])
-                for row in found["history"]
-            ],
-        )
-
-
-@app.command()
-def attempts(
-    state: StateOption,
-    pid: Annotated[
-        str | None, typer.Argument(help="Of this connection; of all if not given.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 20,
-    wire_id: Annotated[
-        str | None, typer.Option(help="Only those that saw this id ($rid, operation, tracking).")
-    ] = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List attempts: how far each came, why it failed, what to do."""
-    path = "attempts" if pid is None else f"connections/{quote(pid, safe='')}/attempts"
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json(path, limit=limit, wire_id=wire_id)["attempts"]
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-    else:
-        print_attempts(found)
+    print_identity(found["identity"])
+    print_findings(found["findings"])
 
 
 @app.command()
@@ -352,26 +235,14 @@ def delete(
         console.print(f"deleted {pid}.", markup=False)
 
 
-def _watch(
-    api: ApiClient, pid: str, found: dict[str, Any], timeout_s: float, *, quiet: bool
-) -> dict[str, Any]:
-    """Follow the connection until it is up, has failed once, or time is over."""
-    deadline = time.monotonic() + timeout_s
-    revision, shown = -1, ""
-    while True:
-        if not quiet and (text := _state(found)) != shown:
-            error_console.print(f"[dim]{escape(text)}[/]")
-            shown = text
-        tried = found["state"] in ("BACKOFF", "FAILED_PERMANENT", "DISABLED")
-        remaining = deadline - time.monotonic()
-        if found["state"] == "CONNECTED" or (tried and revision >= 0) or remaining <= 0:
-            return found
-        revision = found["revision"]
-        found = api.get_json(
-            f"connections/{quote(pid, safe='')}/status",
-            revision=revision,
-            wait_s=min(WATCH_INTERVAL_S, remaining),
-        )
+# Help lists them in the order of the procedure: what the link does comes after what it is.
+for _command in (
+    gateway_link.connect,
+    gateway_link.disconnect,
+    gateway_link.status,
+    gateway_link.attempts,
+):
+    app.command()(_command)
 
 
 def _parse_setting(setting: str, as_json: bool) -> tuple[str, str, Any]:
@@ -398,68 +269,6 @@ def _tab_name(api: ApiClient, path: str, tab: str) -> str:
     if tab in names:
         return tab
     return next((name for name in names if name.startswith(f"{tab}-")), tab)
-
-
-def _state(found: dict[str, Any]) -> str:
-    stage = f" ({found['stage']})" if found.get("stage") else ""
-    return f"{found['state'].lower().replace('_', ' ')}{stage}"
-
-
-def _print_status(found: dict[str, Any]) -> None:
-    colour = "green" if found["status"] == "Connected" else "red"
-    state = _state(found)
-    more = "" if state == str(found["status"]).lower() else f" [dim]{escape(state)}[/]"
-    console.print(f"[bold {colour}]{found['status']}[/]{more}")
-    link = found.get("link") or {}
-    facts = {
-        "hub": link.get("hub"),
-        "device id": link.get("device_id"),
-        "secured by": link and f"{link['tls_version']} {link['cipher']}",
-        "failed stage": found["failed_stage"],
-        "cause": found["cause"],
-        "remedy": found["remedy"],
-    }
-    print_facts({name: value for name, value in facts.items() if value})
-    _print_outlook(found)
-
-
-def _print_outlook(found: dict[str, Any]) -> None:
-    if found["state"] == "CONNECTED":
-        return
-    if found["next_attempt_at"]:
-        console.print(
-            f"[dim]next attempt ({found['attempt_number']}) at "
-            f"{found['next_attempt_at'][11:19]} UTC[/]"
-        )
-    elif found["paused"]:
-        console.print("[dim]stays down until `connect` or a restart of the gateway[/]")
-    elif not found["will_reconnect"]:
-        console.print("[dim]will not try again by itself[/]")
-
-
-def _print_identity(identity: dict[str, Any] | None) -> None:
-    if identity is not None:
-        print_facts(
-            {
-                "registers as": identity["registers_as"],
-                "certificate": identity["subject_name"],
-                "issuer": identity["issuer_name"],
-                "expires": short_time(identity["not_after"]),
-                "SHA-256 thumbprint": identity["sha256_thumbprint"],
-                "chain": f"{identity['chain_length']} certificate(s)",
-            }
-        )
-
-
-def _print_findings(findings: Any) -> None:
-    """Print what the check found, worst first, each with its remedy."""
-    for row in findings:
-        style = {"error": "bold red", "warning": "yellow"}.get(row["severity"], "dim")
-        console.print(
-            f"[{style}]{escape(row['severity'])}[/] [dim]{escape(row['field'])}[/] "
-            f"{escape(row['message'])}\n  [bold]remedy[/] {escape(row['remedy'])}",
-            soft_wrap=True,
-        )
 
 
 def _one_line(value: object) -> str:
