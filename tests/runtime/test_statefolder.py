@@ -45,6 +45,16 @@ def test_write_file_over_a_readable_file_closes_it(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_ensure_folder_under_any_umask_closes_the_parents_it_makes(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ensure_folder(tmp_path / "state" / "cloud")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "state" / "cloud").stat().st_mode & 0o777 == 0o700
+
+
 def test_ensure_folder_makes_it_closed_to_others(tmp_path: Path) -> None:
     assert ensure_folder(tmp_path / "state").stat().st_mode & 0o777 == 0o700
 

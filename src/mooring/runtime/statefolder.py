@@ -13,7 +13,12 @@ from pathlib import Path
 
 def ensure_folder(path: Path) -> Path:
     """Create `path` (and parents) if missing, closed to others, and return it."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # One by one: `parents=True` would leave the parents to the umask, and whoever may write to a
+    # parent can put another folder in the place of this one.
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True, mode=0o700)
+    path.mkdir(exist_ok=True, mode=0o700)  # refuses a file of that name
     return path
 
 
