@@ -235,6 +235,38 @@ def test_gateway_commands_that_are_wrong_end_with_2(
     assert mooring.refusal(*arguments, exit_code=2)["code"] == code
 
 
+@pytest.mark.parametrize("number", ["--5", "9" * 5_000, "1.5", "\u0665"])
+def test_gateway_configure_with_what_is_no_number_is_refused_with_the_range(
+    mooring: CommandLine, number: str
+) -> None:
+    mooring.json("gateway", "connection", "create", "AzureDpsX509-number")
+    try:
+        refusal = mooring.refusal(
+            "gateway", "connection", "configure", "AzureDpsX509-number",
+            "--set", f"DataService:store.capacity={number}",
+        )  # fmt: skip
+    finally:
+        mooring.json("gateway", "connection", "delete", "AzureDpsX509-number", "--yes")
+    assert refusal["code"] == "configuration-refused"
+    assert "1 to " in refusal["remedy"]
+
+
+def test_gateway_configure_with_a_file_that_has_no_end_is_refused(mooring: CommandLine) -> None:
+    refusal = mooring.refusal(
+        "gateway", "connection", "configure", "AzureDpsX509", "--certificate", "/dev/zero"
+    )
+    assert refusal["code"] == "file-too-large"
+
+
+def test_gateway_configure_with_a_passphrase_that_is_no_text_says_so(mooring: CommandLine) -> None:
+    file = mooring.folder / "passphrase"
+    file.write_bytes(b"\xff\xfe\n")
+    refusal = mooring.refusal(
+        "gateway", "connection", "configure", "AzureDpsX509", "--passphrase-file", file
+    )
+    assert refusal["code"] == "passphrase-not-text"
+
+
 def test_gateway_commands_on_an_unknown_connection_say_so(mooring: CommandLine) -> None:
     for arguments in (
         ("connection", "connect", "nobody"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -129,3 +130,70 @@ def test_another_address_and_a_wrong_token_are_told_apart(mooring: CommandLine) 
     gateway = mooring.json("gateway", "info")["api_url"]
     other = mooring.refusal("hub", "list", "--url", gateway, "--token", "x")
     assert other["code"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hub", "device", "delete", ".."),
+        ("hub", "device", "show", ""),
+        ("dps", "enrollment", "delete", "."),
+        ("gateway", "connection", "show", "."),
+        ("gateway", "trust", "remove", ""),
+        ("gateway", "connection", "delete", "..", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_would_make_another_path_is_a_wrong_command(
+    mooring: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    hubs = mooring.json("hub", "list")
+    assert mooring.refusal(*arguments, exit_code=2)["code"] == "name-impossible"
+    assert mooring.json("hub", "list") == hubs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("gateway", "publish", "AzureDpsX509", "NaN"), "value-not-json"),
+        (("gateway", "publish", "AzureDpsX509", '"\\ud800"'), "value-not-json"),
+        (("gateway", "publish", "AzureDpsX509", "[" * 20_000 + "]" * 20_000), "message-not-json"),
+        (("gateway", "publish", "AzureDpsX509", "--text", "a\udcff"), "value-not-json"),
+        (("gateway", "publish", "A\udcff", "1"), "argument-not-text"),
+        (("dps", "attempts", "--registration-id", "\udcff"), "argument-not-text"),
+        (("gateway", "info", "--url", "http://[::1"), "url-invalid"),
+        (("gateway", "connection", "attempts", "--wire-id", "x" * 100_000), "url-invalid"),
+        (("gateway", "info", "--token", "é"), "token-malformed"),
+        (("gateway", "info", "--token", ""), "token-malformed"),
+    ],
+    ids=lambda value: str(value)[:60] if isinstance(value, str) else None,
+)
+def test_a_value_that_no_request_can_carry_is_a_wrong_command(
+    mooring: CommandLine, arguments: tuple[str, ...], code: str
+) -> None:
+    assert mooring.refusal(*arguments, exit_code=2)["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments"),
+    [
+        ("<&-", "gateway publish AzureDpsX509 -"),
+        ("<&-", "cert check -"),
+        (">&-", "status"),
+        ("2>&-", "gateway info --url foo"),
+    ],
+)
+def test_a_closed_standard_stream_is_no_defect(
+    mooring_process: CommandLine, closed: str, arguments: str
+) -> None:
+    result = subprocess.run(
+        f'"{sys.executable}" -m mooring {arguments} {closed}',
+        shell=True,
+        env=mooring_process.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "(unexpected)" not in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "lost sys" not in result.stderr

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from mooring.cli.output import CommandError
+from mooring.cli.output import CommandError, UsageError
 
 Part = Literal["cloud", "gateway"]
 
@@ -75,13 +75,14 @@ class ApiClient:
         """
         self._part = part
         self.base_url = base_url.rstrip("/")
-        self._client = httpx.Client(
-            base_url=self.base_url + "/",
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            timeout=TIMEOUT_S,
-            trust_env=False,
-            verify=verify,
-        )
+        with self._troubles():
+            self._client = httpx.Client(
+                base_url=self.base_url + "/",
+                headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+                timeout=TIMEOUT_S,
+                trust_env=False,
+                verify=verify,
+            )
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -124,14 +125,18 @@ class ApiClient:
         Raises:
             ApiError: It refused.
             CommandError: It could not be reached, or spoke something else.
+            UsageError: A name or a value that no request can carry.
         """
+        _check_path(path)
+        content = None if body is None else _encode(body)
         with self._troubles():
             response = self._client.request(
                 method,
                 path.lstrip("/"),
-                json=body,
+                content=content,
                 params={k: v for k, v in (parameters or {}).items() if v is not None},
-                headers={} if if_match is None else {"If-Match": if_match},
+                headers=({} if content is None else {"Content-Type": "application/json"})
+                | ({} if if_match is None else {"If-Match": if_match}),
                 timeout=max(timeout_s, TIMEOUT_S),
             )
         if not response.is_success:
@@ -150,6 +155,7 @@ class ApiClient:
     @contextmanager
     def stream_lines(self, path: str, **parameters: Any) -> Iterator[Iterator[str]]:
         """GET `path` and yield its lines as they come."""
+        _check_path(path)
         with (
             self._troubles(),
             self._client.stream(
@@ -195,12 +201,58 @@ class ApiClient:
             raise _not_running(
                 self._part, f"The {self._part} does not answer at {self.base_url}."
             ) from None
+        except httpx.InvalidURL as error:
+            raise UsageError(
+                "url-invalid",
+                f"No request can be made of {self.base_url} and what was given ({error}).",
+                "Correct --url, or shorten what is asked for.",
+            ) from None
         except httpx.HTTPError as error:
             raise CommandError(
                 f"{self._part}-unreachable",
                 f"The call to {self.base_url} failed: {str(error) or type(error).__name__}",
                 f"See the log of the {self._part}, then try again.",
             ) from None
+
+
+def _check_path(path: str) -> None:
+    """Refuse a path with an empty name or a name of dots, which would be another path.
+
+    Raises:
+        UsageError: RFC 3986 §5.2.4 removes dot segments, so that deleting the device ``..`` would
+            mean deleting its hub.
+    """
+    for name in path.lstrip("/").split("/"):
+        if name in ("", ".", ".."):
+            raise UsageError(
+                "name-impossible",
+                f"{name!r} is no name of anything." if name else "A name is empty.",
+                "Give the name as the list shows it.",
+            )
+
+
+def _encode(body: Any) -> bytes:
+    """Return `body` as JSON.
+
+    Raises:
+        UsageError: It holds what JSON has no words for.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
+        raise UsageError(
+            "value-not-json",
+            f"What was given cannot be sent as JSON: {_json_fault(error)}.",
+            "Correct it: UTF-8 text, finite numbers, not nested too deeply.",
+        ) from None
+
+
+def _json_fault(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "it holds half a character, or bytes that are not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it holds NaN or Infinity"
 
 
 def _not_running(part: str, message: str) -> CommandError:
@@ -233,6 +285,13 @@ def _api(part: Part, state: Path, url: str | None, token: str | None) -> ApiClie
         url = str(facts["api_url"])
         if url.startswith("https:") and "ca_file" in facts:
             verify = str(facts["ca_file"])
+    if token is not None and not (token.isascii() and token.isprintable() and token):
+        raise UsageError(
+            "token-malformed",
+            "--token, or MOORING_TOKEN, is empty or holds characters that no token has.",
+            "Copy the token again.",
+            field="--token",
+        )
     if token is None:
         path = state / part / "owner-token"
         try:

@@ -110,11 +110,12 @@ def publish(
     else:
         try:
             body["json"] = json.loads(message)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
+            fault = "nested too deeply" if isinstance(error, RecursionError) else error
             exit_with_error(
                 UsageError(
                     "message-not-json",
-                    f"The message is not JSON: {error}.",
+                    f"The message is not JSON: {fault}.",
                     "Correct it, or send it as text with --text.",
                     field="MESSAGE",
                 ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from rich.markup import escape
 
 from mooring.cli import gateway_link
 from mooring.cli.api import ApiClient, ApiError, gateway_api
+from mooring.cli.cert_files import read_passphrase
 from mooring.cli.gateway_link import PidArgument
 from mooring.cli.gateway_showing import print_findings, print_identity, state_text
 from mooring.cli.options import StateOption, TokenOption, UrlOption
@@ -34,6 +36,8 @@ app = typer.Typer(
 )
 
 TRANSPORT_TAB = "X509MqttDataTransport"
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 @app.command()
@@ -139,8 +143,7 @@ def configure(
             "scope.id": scope_id,
             "device.certificate": certificate and read_text(certificate),
             "device.private.key": private_key and read_text(private_key),
-            "device.private.key.passphrase": passphrase_file
-            and read_text(passphrase_file).rstrip("\r\n"),
+            "device.private.key.passphrase": passphrase_file and _passphrase(passphrase_file),
             "device.model.id": model_id,
             "device.model.id.version": model_version,
             "strict.subject.rules": strict,
@@ -245,6 +248,23 @@ for _command in (
     app.command()(_command)
 
 
+def _passphrase(file: Path) -> str:
+    """Return the passphrase in `file`.
+
+    Raises:
+        CommandError: It cannot be read, or is no text.
+    """
+    try:
+        return read_passphrase(file, field="--passphrase-file").decode()
+    except UnicodeDecodeError:
+        raise CommandError(
+            "passphrase-not-text",
+            f"--passphrase-file: {file} is not UTF-8 text.",
+            "Encrypt the key anew, with a passphrase that can be typed.",
+            field="--passphrase-file",
+        ) from None
+
+
 def _parse_setting(setting: str, as_json: bool) -> tuple[str, str, Any]:
     tab, colon, rest = setting.partition(":")
     name, equals, value = rest.partition("=")
@@ -260,7 +280,8 @@ def _parse_setting(setting: str, as_json: bool) -> tuple[str, str, Any]:
         )
     if value in ("true", "false"):
         return tab, name, value == "true"
-    return tab, name, int(value) if value.lstrip("-").isdecimal() else value
+    # Longer numbers are out of every range; the gateway says so of the text as well.
+    return tab, name, int(value) if _WHOLE_NUMBER.fullmatch(value) else value
 
 
 def _tab_name(api: ApiClient, path: str, tab: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +14,7 @@ import typer
 from mooring import __version__
 from mooring.cli import cert, cloud, dps, gateway, hub
 from mooring.cli.demo import demo
-from mooring.cli.output import EXIT_FAILED, error_console
+from mooring.cli.output import EXIT_FAILED, UsageError, error_console, exit_with_error
 from mooring.cli.up import down, status, up
 
 app = typer.Typer(
@@ -63,6 +65,7 @@ def main() -> None:
         # Warnings are for programmers; `cryptography` has one for each odd certificate, which the
         # checker and the refusals say better.
         warnings.simplefilter("ignore")
+    _open_standard_streams()
     try:
         # Standalone: typer shows a wrong command (exit code 2) and Ctrl-C itself. It carries a
         # copy of click of its own, so the exceptions of the package `click` would not match.
@@ -70,6 +73,15 @@ def main() -> None:
     except Exception as error:  # the last door: no traceback reaches a user
         if os.environ.get("MOORING_TRACEBACK"):
             raise
+        if isinstance(error, UnicodeEncodeError) and not _is_text("".join(sys.argv)):
+            refused = UsageError(
+                "argument-not-text",
+                "An argument holds bytes that are not UTF-8.",
+                "Type it again, in a terminal that is set to UTF-8.",
+            )
+            with contextlib.suppress(typer.Exit):
+                exit_with_error(refused, as_json="--json" in sys.argv)
+            sys.exit(refused.exit_code)
         if isinstance(error, OSError):
             error_console.print("[bold red]error[/] [dim](system)[/] ", end="")
             error_console.print(str(error), markup=False, soft_wrap=True)
@@ -88,3 +100,18 @@ def main() -> None:
             soft_wrap=True,
         )
         sys.exit(EXIT_FAILED)
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null where a standard stream was closed (``<&-``): Python has None there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - until the end
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich import box
@@ -27,14 +27,15 @@ PIPED_WIDTH = 200
 """Columns where there is no terminal: what is piped is searched and cut, not looked at."""
 
 
-def _width(*, is_terminal: bool) -> int | None:
+def _width(stream: TextIO | None) -> int | None:
+    is_terminal = stream is not None and stream.isatty()  # None where it was closed
     return None if is_terminal or "COLUMNS" in os.environ else PIPED_WIDTH
 
 
-console = Console(highlight=False, width=_width(is_terminal=sys.stdout.isatty()))
+console = Console(highlight=False, width=_width(sys.stdout))
 """Results, on standard output."""
 
-error_console = Console(stderr=True, highlight=False, width=_width(is_terminal=sys.stderr.isatty()))
+error_console = Console(stderr=True, highlight=False, width=_width(sys.stderr))
 """Errors and progress, on standard error, so that output can be piped."""
 
 JsonOption = Annotated[

@@ -23,7 +23,8 @@ def read_text(path: Path) -> str:
     import base64
 
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # /dev/zero has no end
     except OSError as error:
         raise CommandError(
             "file-unreadable",
@@ -34,7 +35,7 @@ def read_text(path: Path) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise CommandError(
             "file-too-large",
-            f"{path} has {len(data)} bytes; a certificate has a few thousand.",
+            f"{path} has more than {MAX_FILE_BYTES} bytes; a certificate has a few thousand.",
             "Give the certificate file.",
             field=str(path),
         )
