@@ -116,6 +116,32 @@ async def test_request_when_wrong_never_repeats_a_key(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        '{"tabs":{"\\ud800":{}}}',
+        '{"tabs":{"X509MqttDataTransport":{"\\ud800":1}}}',
+        '{"tabs":{"X509MqttDataTransport":{"device.private.key.passphrase":"\\ud800"}}}',
+        '{"tabs":{"X509MqttDataTransport":{"device.certificate":"\\ud800"}}}',
+        '{"tabs":' + '{"a":' * 20_000 + "1" + "}" * 20_001,
+        '{"tabs":{"X509MqttDataTransport":{"timeout":' + "9" * 5_000 + "}}}",
+    ],
+    ids=lambda body: body[:70],
+)
+async def test_request_with_what_no_answer_could_repeat_is_refused(
+    gateway: Gateway, body: str
+) -> None:
+    await gateway.create()
+    response = await gateway.client.put(
+        f"connections/{PID}/configuration",
+        content=body.encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    assert response.status_code == 400
+    code = check_shape(response.json())["code"]
+    assert code in ("request-malformed", "configuration-refused")
+
+
+@pytest.mark.parametrize(
     ("message", "status", "field"),
     [
         ({}, 400, "body"),

@@ -8,7 +8,7 @@ import json
 import uuid
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mooring.gateway.configuration.factories import AZURE_DPS_X509
 from mooring.gateway.data.message import TelemetryMessage
@@ -38,6 +38,17 @@ class NewConfiguration(_Body):
     """Changed values by tab name and property id; null sets the default or removes a secret."""
 
     tabs: dict[str, dict[str, Any]]
+
+    @field_validator("tabs")
+    @classmethod
+    def _check_names(cls, tabs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Refuse names that no answer could repeat: JSON can spell half a surrogate pair."""
+        try:
+            for name in (*tabs, *(name for values in tabs.values() for name in values)):
+                name.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a name holds half a character") from None
+        return tabs
 
 
 class NewTrust(_Body):

@@ -142,6 +142,7 @@ def error_answer(
 
 
 _HTTP_TEXTS = {
+    400: ("request-malformed", "The body is not JSON, is nested too deeply or has a giant number."),
     404: ("not-found", "There is nothing at this path."),
     413: ("request-too-large", "The body is larger than any operation needs."),
     405: ("method-not-allowed", "The path does not allow this method."),
