@@ -197,3 +197,11 @@ def test_a_closed_standard_stream_is_no_defect(
     assert "(unexpected)" not in result.stderr
     assert "Traceback" not in result.stderr
     assert "lost sys" not in result.stderr
+
+
+def test_a_refusal_by_the_system_is_json_where_json_was_asked_for(mooring: CommandLine) -> None:
+    mooring.state = mooring.folder / "file" / "state"
+    (mooring.folder / "file").write_text("")
+    refusal = mooring.refusal("up", "--detach")
+    assert refusal["code"] == "system"
+    assert "permissions" in refusal["remedy"]

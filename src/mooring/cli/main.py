@@ -14,7 +14,7 @@ import typer
 from mooring import __version__
 from mooring.cli import cert, cloud, dps, gateway, hub
 from mooring.cli.demo import demo
-from mooring.cli.output import EXIT_FAILED, UsageError, error_console, exit_with_error
+from mooring.cli.output import CommandError, UsageError, exit_with_error
 from mooring.cli.up import down, status, up
 
 app = typer.Typer(
@@ -73,33 +73,29 @@ def main() -> None:
     except Exception as error:  # the last door: no traceback reaches a user
         if os.environ.get("MOORING_TRACEBACK"):
             raise
-        if isinstance(error, UnicodeEncodeError) and not _is_text("".join(sys.argv)):
-            refused = UsageError(
-                "argument-not-text",
-                "An argument holds bytes that are not UTF-8.",
-                "Type it again, in a terminal that is set to UTF-8.",
-            )
-            with contextlib.suppress(typer.Exit):
-                exit_with_error(refused, as_json="--json" in sys.argv)
-            sys.exit(refused.exit_code)
-        if isinstance(error, OSError):
-            error_console.print("[bold red]error[/] [dim](system)[/] ", end="")
-            error_console.print(str(error), markup=False, soft_wrap=True)
-            error_console.print(
-                "[bold]remedy[/] Check the path, its permissions, and the room on the disk.",
-                soft_wrap=True,
-            )
-            sys.exit(EXIT_FAILED)
-        error_console.print(
-            f"[bold red]error[/] [dim](unexpected)[/] {type(error).__name__}: ", end=""
+        with contextlib.suppress(typer.Exit):
+            exit_with_error(_last_words(error), as_json="--json" in sys.argv)
+        sys.exit(_last_words(error).exit_code)
+
+
+def _last_words(error: Exception) -> CommandError:
+    """Return what is said of an error that no command foresaw."""
+    if isinstance(error, UnicodeEncodeError) and not _is_text("".join(sys.argv)):
+        return UsageError(
+            "argument-not-text",
+            "An argument holds bytes that are not UTF-8.",
+            "Type it again, in a terminal that is set to UTF-8.",
         )
-        error_console.print(str(error), markup=False, soft_wrap=True)
-        error_console.print(
-            "[bold]remedy[/] This is a defect of Mooring: run again with MOORING_TRACEBACK=1 and "
-            "report what it prints.",
-            soft_wrap=True,
+    if isinstance(error, OSError):
+        return CommandError(
+            "system", str(error), "Check the path, its permissions, and the room on the disk."
         )
-        sys.exit(EXIT_FAILED)
+    return CommandError(
+        "unexpected",
+        f"{type(error).__name__}: {error}",
+        "This is a defect of Mooring: run again with MOORING_TRACEBACK=1 and report what it "
+        "prints.",
+    )
 
 
 def _open_standard_streams() -> None:
