@@ -33,9 +33,9 @@ _NO_IDS = "{}"
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 # The newest rows stay: of one address, and of all.
 _TRIM_ADDRESS = (
-    "DELETE FROM attempt WHERE source_address = ?1 AND position <="
-    " (SELECT position FROM attempt WHERE source_address = ?1"
-    " ORDER BY position DESC LIMIT 1 OFFSET ?2)"
+    "DELETE FROM attempt WHERE source_address = ? AND position <="
+    " (SELECT position FROM attempt WHERE source_address = ?"
+    " ORDER BY position DESC LIMIT 1 OFFSET ?)"
 )
 _TRIM_ALL = (
     "DELETE FROM attempt WHERE position <="
@@ -90,7 +90,7 @@ class SqliteAttemptStore:
         ]
         connection.executemany(_UPSERT, rows)
         for address in {record.source_address for record in records}:
-            connection.execute(_TRIM_ADDRESS, (address, self._max_records_per_address))
+            connection.execute(_TRIM_ADDRESS, (address, address, self._max_records_per_address))
         connection.execute(_TRIM_ALL, (self._max_records,))
 
 

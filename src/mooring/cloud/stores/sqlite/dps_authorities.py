@@ -104,7 +104,7 @@ class AuthorityTables(SqliteCommitter):
             group = connection.execute(
                 "SELECT enrollment_group_id FROM dps_group"
                 # Folding ASCII only, as `fold` does.
-                " WHERE lower(primary_reference) = ?1 OR lower(secondary_reference) = ?1 LIMIT 1",
+                " WHERE ? IN (lower(primary_reference), lower(secondary_reference)) LIMIT 1",
                 (key,),
             ).fetchone()
             if group is not None:

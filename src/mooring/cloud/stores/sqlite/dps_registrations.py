@@ -27,9 +27,9 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _BASIS = (
-    "SELECT (SELECT etag FROM dps_enrollment WHERE registration_key = ?1),"
+    "SELECT (SELECT etag FROM dps_enrollment WHERE registration_key = ?),"
     " (SELECT authority_version FROM dps_service),"
-    " (SELECT etag FROM dps_registration WHERE registration_key = ?1)"
+    " (SELECT etag FROM dps_registration WHERE registration_key = ?)"
 )
 
 _STANDING = (
@@ -112,7 +112,7 @@ class RegistrationTables(SqliteCommitter):
         created_at = to_us(operation.created_at)
 
         def run(connection: sqlite3.Connection) -> None:
-            enrollment, version, former = connection.execute(_BASIS, (key,)).fetchone()
+            enrollment, version, former = connection.execute(_BASIS, (key, key)).fetchone()
             if (
                 enrollment != basis.enrollment_etag
                 or former != basis.registration_etag

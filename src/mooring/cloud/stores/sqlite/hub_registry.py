@@ -227,7 +227,7 @@ def _etag(connection: sqlite3.Connection, hub_id: int, device_id: str) -> str | 
 def _count_one_more(connection: sqlite3.Connection, hub_id: int, limit: int | None) -> None:
     counted = connection.execute(
         "UPDATE hub SET device_count = device_count + 1"
-        " WHERE hub_id = ?1 AND (?2 IS NULL OR device_count < ?2)",
+        " WHERE hub_id = ? AND device_count < coalesce(?, device_count + 1)",
         (hub_id, limit),
     )
     if counted.rowcount == 0:

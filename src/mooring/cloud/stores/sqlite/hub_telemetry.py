@@ -91,8 +91,8 @@ class TelemetryTables(SqliteCommitter):
             stop = min(end, start + max_scanned)
             cursor = connection.execute(
                 "SELECT id, offset, enqueued_ms, device_id, properties, body, origin"
-                " FROM hub_telemetry WHERE id >= ?1 AND id < ?2"
-                " AND (?3 IS NULL OR device_id = ?3) ORDER BY id LIMIT ?4",
+                " FROM hub_telemetry WHERE id >= ? AND id < ?"
+                " AND device_id = coalesce(?, device_id) ORDER BY id LIMIT ?",
                 (start, stop, device_id, limit),
             )
             events: list[TelemetryEvent] = []
