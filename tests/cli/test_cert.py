@@ -467,6 +467,13 @@ def test_check_reads_standard_input(run: Run, device: Path) -> None:
     assert "n_pem_repaired" in rules_of(result)
 
 
+def test_check_with_two_files_from_standard_input_is_a_wrong_command(
+    run: Run, device: Path
+) -> None:
+    result = run("check", "-", "--key", "-", "--json", input=device.read_text())
+    failed(result, 2, "standard-input-twice")
+
+
 def test_show_tells_the_facts_of_every_certificate(run: Run, device: Path, root: Path) -> None:
     Path("both.pem").write_text(device.read_text() + root.read_text())
     result = run("show", "both.pem")

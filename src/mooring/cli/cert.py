@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mooring.cli.cert_files import read_input
+from mooring.cli.cert_files import UsageFault, read_input
 from mooring.cli.cert_issuing import (
     Output,
     complete_subject,
@@ -286,6 +286,12 @@ def check(
     Example: mooring cert check device.crt --key device-private-key.pem
     """
     with reporting(as_json):
+        if [str(path) for path in (file, key, passphrase_file, *(ca or ()))].count("-") > 1:
+            raise UsageFault(
+                "standard-input-twice",
+                "Only one file can be read from standard input.",
+                "Give the others by their paths.",
+            )
         key_text = None if key is None else read_input(key, field="key")
         known: list[Certificate] = []
         for path in ca or []:
