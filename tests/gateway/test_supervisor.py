@@ -229,9 +229,10 @@ async def test_lint_when_it_finds_an_error_stops_before_the_network(bench: Bench
     assert transport.registrations == 0
 
 
-async def test_lint_when_time_alone_mends_it_tries_again(bench: Bench) -> None:
+@pytest.mark.parametrize("rule_id", ["e_not_yet_valid", "e_clock_not_sane"])
+async def test_lint_when_time_alone_mends_it_tries_again(bench: Bench, rule_id: str) -> None:
     transport = FakeTransport()
-    transport.findings = [Finding("e_not_yet_valid", Severity.ERROR, "f", "Not yet.", "Wait.")]
+    transport.findings = [Finding(rule_id, Severity.ERROR, "f", "Not yet.", "Wait.")]
     bench.start(transport)
     await bench.until(S.BACKOFF)
     transport.findings = []

@@ -21,8 +21,9 @@ a word, and a shorter outage should not make a whole fleet register anew."""
 DPS_VERDICTS = frozenset({"provisioning.register", "provisioning.polling"})
 """Stages in which a failure is DPS's own word, and not that of the network before it."""
 
-TIME_MENDS = frozenset({"e_not_yet_valid"})
-"""Rules of the lint whose breach ends by itself."""
+TIME_MENDS = frozenset({"e_not_yet_valid", "e_clock_not_sane"})
+"""Rules of the lint whose breach ends by itself. A board without a battery for its clock starts in
+1970, and network time sets it some seconds later."""
 
 _log = get_logger("gateway.connections")
 
