@@ -40,7 +40,7 @@ async def test_request_without_the_token_is_refused(gateway: Gateway, header: st
             ("GET", "info"), ("GET", "connections"), ("POST", "trust"), ("GET", "attempts"),
             ("PUT", f"connections/{PID}/configuration"),
         ):  # fmt: skip
-            response = await stranger.request(method, path, headers=headers)  # type: ignore[arg-type]
+            response = await stranger.request(method, path, headers=headers)
             assert response.status_code == 401
             assert response.headers["www-authenticate"] == "Bearer"
             assert check_shape(response.json())["code"] == "token-refused"

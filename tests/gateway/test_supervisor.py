@@ -311,7 +311,7 @@ async def test_loss_when_it_comes_records_it_and_reconnects_without_dps(bench: B
     await bench.until(S.CONNECTED)
     assert (transport.registrations, transport.most_live) == (1, 1)
     lost = bench.stores.attempts[1]
-    assert (lost.kind, lost.failure.stage) == ("connection", "connected")  # type: ignore[union-attr]
+    assert (lost.kind, lost.failure.stage) == ("connection", "connected")
 
 
 async def test_loss_when_it_repeats_soon_after_connecting_names_the_other_client(
@@ -472,12 +472,12 @@ async def test_defect_in_a_transport_is_a_failed_attempt_not_a_dead_task(bench: 
     async def broken(progress: Progress) -> Assignment:
         raise RuntimeError("secret detail")
 
-    provision, transport.provision = transport.provision, broken  # type: ignore[method-assign]
+    provision, transport.provision = transport.provision, broken
     bench.start(transport)
     status = await bench.until(S.BACKOFF)
     assert status.fault.code == "internal-error"
     assert "secret detail" not in status.fault.cause
-    transport.provision = provision  # type: ignore[method-assign]
+    transport.provision = provision
     await bench.until(S.CONNECTED)
 
 

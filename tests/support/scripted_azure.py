@@ -229,7 +229,7 @@ class _Application:
             return
         if isinstance(self.user, HubUserName):
             for other in server.live_hub_clients:
-                if other.user.device_id == self.user.device_id:  # type: ignore[union-attr]
+                if other.user.device_id == self.user.device_id:
                     other.connection.close()
                     other.accepted = False
         self.accepted = True

@@ -157,12 +157,12 @@ class Stand:
         self.door = FrontDoor(
             Dps(self.services),
             HubDoor(self.services),
-            self.attempts,  # type: ignore[arg-type]
+            self.attempts,
             limits=limits,
         )
         self.transport = Transport()
         self.connection: MqttConnection = self.door.application()
-        self.connection.connection_made(self.transport)  # type: ignore[arg-type]
+        self.connection.connection_made(self.transport)
 
     def feed(self, *packets: Any) -> None:
         self.connection.data_received(b"".join(packet.encode() for packet in packets))
@@ -424,7 +424,7 @@ class HubStand(Stand):
     def __init__(self, service: HubServiceDouble) -> None:
         self.service = service
         super().__init__()
-        self.door.hub = HubMqtt(service, storage_state=lambda: state.OK)  # type: ignore[arg-type]
+        self.door.hub = HubMqtt(service, storage_state=lambda: state.OK)
 
 
 async def test_connect_is_judged_anew_when_the_identity_changes_meanwhile() -> None:
