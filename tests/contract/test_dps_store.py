@@ -15,6 +15,7 @@ from mooring.cloud.dps.model import (
     CaCertificate,
     CaReferences,
     ClientCertificates,
+    CustomAllocation,
     EnrollmentGroup,
     EnrollmentTerms,
     IndividualEnrollment,
@@ -26,6 +27,7 @@ from mooring.cloud.dps.model import (
     ReprovisionPolicy,
     SigningCertificates,
     StoredCertificate,
+    SymmetricKeys,
 )
 from mooring.cloud.dps.store import (
     BasisChanged,
@@ -111,7 +113,71 @@ async def record(
 
 
 async def test_the_id_scope_stays_that_of_the_first_start(store: DpsStore) -> None:
-    assert await store.open_service("0ne00000002") == "0ne00000001"
+    assert (await store.open_service("0ne00000002")).id_scope == "0ne00000001"
+
+
+async def test_the_default_policy_is_hashed_until_it_is_changed(store: DpsStore) -> None:
+    assert (await store.open_service("-")).allocation_policy is AllocationPolicy.HASHED
+
+    await store.save_default_policy(AllocationPolicy.STATIC)
+
+    assert (await store.open_service("-")).allocation_policy is AllocationPolicy.STATIC
+
+
+@pytest.mark.parametrize("attestation", [SymmetricKeys("a2V5", "a2V5Mg=="), CaReferences("top")])
+async def test_enrollments_of_every_attestation_come_back_whole(
+    store: DpsStore, attestation: SymmetricKeys | CaReferences
+) -> None:
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    one = replace(
+        enrollment(),
+        attestation=attestation,
+        terms=replace(
+            TERMS,
+            reprovision_policy=None,
+            custom_allocation=CustomAllocation("https://a.test/f?code=x", "2021-10-01"),
+        ),
+        optional_device_information={"rack": {"ä": 7}},
+    )
+    many = replace(group(), attestation=attestation, terms=one.terms)
+
+    await store.save_enrollment(one, replaces=None, limit=9)
+    await store.save_group(many, replaces=None, limit=9)
+
+    assert await store.find_enrollment("DEV-1") == one
+    assert (await store.find_standing("dev-1"))[0] == one
+    assert (await store.load_authorities()).groups == (many,)
+
+
+async def test_groups_are_counted_by_how_they_attest(store: DpsStore) -> None:
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    keyed = SymmetricKeys("a2V5", "a2V5Mg==")
+    await store.save_group(group("one"), replaces=None, limit=1)
+    await store.save_group(replace(group("two"), attestation=keyed), replaces=None, limit=1)
+
+    for full in (group("three"), replace(group("three"), attestation=keyed)):
+        with pytest.raises(RecordsFull):
+            await store.save_group(full, replaces=None, limit=1)
+    # Changing its kind must not slip one past the bound.
+    with pytest.raises(RecordsFull):
+        await store.save_group(group("two", "e2"), replaces="e1", limit=1)
+    await store.save_group(group("one", "e2"), replaces="e1", limit=1)
+
+
+async def test_a_reference_of_an_individual_enrollment_needs_and_keeps_its_certificate(
+    store: DpsStore,
+) -> None:
+    one = replace(enrollment("dev-1"), attestation=CaReferences("TOP"))
+    with pytest.raises(ReferenceMissing) as missing:
+        await store.save_enrollment(one, replaces=None, limit=9)
+    await store.save_certificate(certificate(), replaces=None, limit=9)
+    await store.save_enrollment(one, replaces=None, limit=9)
+
+    with pytest.raises(CertificateReferenced) as referenced:
+        await store.delete_certificate("top", replaces="e1")
+
+    assert missing.value.name == "TOP"
+    assert referenced.value.user == "individual enrollment 'dev-1'"
 
 
 async def test_certificates_come_back_whole_and_in_order(store: DpsStore) -> None:
@@ -157,7 +223,7 @@ async def test_a_referenced_certificate_stays(store: DpsStore) -> None:
         await store.save_group(item, replaces=None, limit=9)
         with pytest.raises(CertificateReferenced) as referenced:
             await store.delete_certificate("TOP", replaces="e1")
-        assert referenced.value.enrollment_group_id == "Plant"
+        assert referenced.value.user == "enrollment group 'Plant'"
         await store.delete_group("plant", replaces="e1")
     with pytest.raises(RecordChanged):
         await store.delete_certificate("top", replaces="e0")

@@ -16,7 +16,7 @@ from mooring.cloud.hub.model import (
     DeviceStatus,
     Hub,
 )
-from mooring.cloud.hub.store import DeviceActivity, HubStore, InitialTwinText, PinnedDevice
+from mooring.cloud.hub.store import DeviceActivity, HubStore, InitialTwinText, ProvisionedDevice
 from mooring.cloud.preconditions import RecordChanged, RecordExists, RecordsFull
 
 NOW = datetime(2030, 2, 3, 4, 5, 6, 123457, tzinfo=UTC)
@@ -114,7 +114,7 @@ async def test_a_pinned_device_is_made_when_there_is_none(store: HubStore, hub: 
     wanted = replace(device(), authentication=PINNED, status=DeviceStatus.ENABLED)
 
     await store.commit(
-        store.prepare_pinned_device(hub.hub_id, PinnedDevice(wanted, NO_TWIN, False))
+        store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(wanted, NO_TWIN, False))
     )
 
     assert await store.find_device(hub.hub_id, "Dev-1") == wanted
@@ -129,13 +129,15 @@ async def test_a_pinned_device_takes_over_one_of_its_id(store: HubStore, hub: Hu
         generation_id="639",
         iot_edge=False,
     )
-    work = store.prepare_pinned_device(hub.hub_id, PinnedDevice(wanted, NO_TWIN, True))
+    work = store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(wanted, NO_TWIN, True))
     await store.commit(work)
 
     expected = replace(device(etag="e2"), authentication=PINNED, iot_edge=False)
     assert await store.find_device(hub.hub_id, "Dev-1") == expected
     again = replace(wanted, etag="e3")
-    await store.commit(store.prepare_pinned_device(hub.hub_id, PinnedDevice(again, NO_TWIN, False)))
+    await store.commit(
+        store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(again, NO_TWIN, False))
+    )
     assert await store.find_device(hub.hub_id, "Dev-1") == expected
 
 

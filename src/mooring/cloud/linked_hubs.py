@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mooring.cloud.dps.hubs import DeviceAssignment
+from mooring.cloud.dps.hubs import DeviceAssignment, PinnedLeaf
+from mooring.cloud.dps.model import SymmetricKeys
 from mooring.cloud.hub.errors import HubNotFound
+from mooring.cloud.hub.model import AuthenticationType, DeviceAuthentication
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.work import Work
 
@@ -30,19 +32,32 @@ class OwnHubs:
     def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[None]:
         """Prepare to create the device, or to take over one of that id by its authentication."""
         twin = assignment.initial_twin
-        return self._hub.devices.prepare_pinned(
+        source = assignment.migrate_from
+        return self._hub.devices.prepare_provisioned(
             self._hub.hubs.by_host_name(host_name),
             assignment.device_id,
-            assignment.sha256_thumbprint,
+            _authentication(assignment.credentials),
             initial_tags=None if twin is None else _dump(twin.tags),
             initial_desired=None if twin is None else _dump(twin.desired),
             reset_twin=assignment.reset_twin,
             iot_edge=assignment.iot_edge,
+            migrate_from=None if source is None else self._hub.hubs.by_host_name(source),
         )
 
     def prepare_removal(self, host_name: str, device_id: str) -> Work[None]:
         """Prepare to remove a device that moved to another hub; one that is gone is no fault."""
         return self._hub.devices.prepare_removal(self._hub.hubs.by_host_name(host_name), device_id)
+
+
+def _authentication(credentials: PinnedLeaf | SymmetricKeys) -> DeviceAuthentication:
+    if isinstance(credentials, SymmetricKeys):
+        return DeviceAuthentication(
+            AuthenticationType.SAS,
+            primary_key=credentials.primary,
+            secondary_key=credentials.secondary,
+        )
+    thumbprint = credentials.sha256_thumbprint
+    return DeviceAuthentication(AuthenticationType.SELF_SIGNED, thumbprint, thumbprint)
 
 
 def _dump(document: Mapping[str, Any]) -> str:

@@ -451,7 +451,7 @@ def test_enrollment_with_an_unknown_policy_or_another_id_is_refused(
     path = f"dps/enrollments/{device.name}"
 
     for members, field in (
-        ({"allocationPolicy": "custom"}, "allocationPolicy"),
+        ({"allocationPolicy": "nearest"}, "allocationPolicy"),
         ({"registrationId": "other"}, "registrationId"),
     ):
         response = api.put(path, json=enrollment(device, **members))

@@ -10,6 +10,7 @@ import pytest
 from tests.support import authority
 from tests.support.cloudworld import CloudWorld
 
+from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.enrollments import EnrollmentService
 from mooring.cloud.dps.errors import (
     AlreadyExists,
@@ -123,12 +124,12 @@ async def test_put_without_the_certificates_text_keeps_the_stored_one(
         ({"registration_id": "a" * 129}, "registrationId", "identifier-malformed"),
         ({"device_id": "crane 7"}, "deviceId", "identifier-malformed"),
         (
-            {"certificates": CertificateSlots(None)},
+            {"attestation": CertificateSlots(None)},
             "attestation.x509.clientCertificates",
             "certificate-missing",
         ),
         (
-            {"certificates": CertificateSlots("garbage!")},
+            {"attestation": CertificateSlots("garbage!")},
             "attestation.x509.clientCertificates.primary",
             "certificate-malformed",
         ),
@@ -160,7 +161,7 @@ async def test_put_what_is_wrong_is_refused_by_field(
 ) -> None:
     given: dict[str, object] = {
         "registration_id": "edgegw01",
-        "certificates": CertificateSlots(own.certificate_pem),
+        "attestation": CertificateSlots(own.certificate_pem),
         **fields,
     }
     with pytest.raises(InputInvalid) as refused:
@@ -182,7 +183,8 @@ async def test_put_an_expired_certificate_is_400(world: CloudWorld) -> None:
 
 
 async def test_put_beyond_the_limit_is_refused(world: CloudWorld, own: Issued) -> None:
-    service = EnrollmentService(world.stores.dps, world.clock, limit=2)
+    authorities = await AuthorityCache.load(world.stores.dps)
+    service = EnrollmentService(world.stores.dps, authorities, world.clock, limit=2)
     await service.put(draft(own, "one"))
     await service.put(draft(own, "two"))
 

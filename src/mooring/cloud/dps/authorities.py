@@ -10,6 +10,7 @@ from mooring.cloud.dps.model import (
     CaReferences,
     EnrollmentGroup,
     StoredCertificate,
+    SymmetricKeys,
 )
 from mooring.cloud.dps.store import AuthorityRecords, DpsStore
 from mooring.pki.verifier import CaSet
@@ -108,6 +109,8 @@ def _claimed(
     group: EnrollmentGroup, certificates: dict[str, CaCertificate]
 ) -> Iterator[tuple[StoredCertificate, bool]]:
     attestation = group.attestation
+    if isinstance(attestation, SymmetricKeys):
+        return
     if isinstance(attestation, CaReferences):
         for name in (attestation.primary, attestation.secondary):
             record = None if name is None else certificates.get(fold(name))

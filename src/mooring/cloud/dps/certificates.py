@@ -102,7 +102,7 @@ class CertificateService:
     async def delete(self, name: str, *, if_match: str | None = None) -> None:
         """Delete one.
 
-        Raises CertificateNotFound, EtagMismatch, CertificateInUse (a group refers to it).
+        Raises CertificateNotFound, EtagMismatch, CertificateInUse (an enrollment refers to it).
         """
 
         async def delete(record: CaCertificate) -> None:
@@ -112,9 +112,8 @@ class CertificateService:
             await self._change(name, if_match, delete)
         except CertificateReferenced as referenced:
             raise CertificateInUse(
-                f"CA certificate {name!r} is used by enrollment group "
-                f"{referenced.enrollment_group_id!r}.",
-                "Give that group another certificate, or delete it, first.",
+                f"CA certificate {name!r} is used by {referenced.user}.",
+                "Give that another certificate, or delete it, first.",
                 field="name",
             ) from None
 

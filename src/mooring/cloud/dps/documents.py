@@ -23,7 +23,9 @@ from mooring.cloud.dps.model import (
     EnrollmentDraft,
     EnrollmentGroup,
     EnrollmentTerms,
+    GroupAttestation,
     GroupDraft,
+    IndividualAttestation,
     IndividualEnrollment,
     InitialTwin,
     LinkedHub,
@@ -33,6 +35,7 @@ from mooring.cloud.dps.model import (
     SigningCertificates,
     Slot,
     StoredCertificate,
+    SymmetricKeys,
 )
 from mooring.cloud.dps.wire import registration_state
 from mooring.pki.certificates import CertificateInfo
@@ -144,7 +147,7 @@ class _TermsBody(_Document):
             policy, hubs = AllocationPolicy.STATIC, (self.iot_hub_host_name,)
         return EnrollmentTerms(
             provisioning_status=self.provisioning_status or ProvisioningStatus.ENABLED,
-            reprovision_policy=ReprovisionPolicy()
+            reprovision_policy=None
             if reprovision is None
             else ReprovisionPolicy(
                 reprovision.update_hub_assignment, reprovision.migrate_device_data
@@ -192,7 +195,7 @@ class EnrollmentBody(_TermsBody):
             )
         return EnrollmentDraft(
             registration_id=registration_id,
-            certificates=x509.client_certificates.to_slots(),
+            attestation=x509.client_certificates.to_slots(),
             device_id=self.device_id or None,
             terms=self.to_terms(),
         )
@@ -280,7 +283,6 @@ def enrollment_to_json(
 
     `registration` is the record of its device; None before the first, shown as ``unassigned``.
     """
-    attestation = enrollment.attestation
     document: dict[str, Any] = {"registrationId": enrollment.registration_id}
     if enrollment.device_id is not None:
         document["deviceId"] = enrollment.device_id
@@ -289,29 +291,33 @@ def enrollment_to_json(
         if registration is None
         else registration_to_json(registration)
     )
-    document["attestation"] = {
-        "type": "x509",
-        "x509": {
-            "clientCertificates": _entries_to_json(attestation.primary, attestation.secondary)
-        },
-    }
+    document["attestation"] = attestation_to_json(enrollment.attestation)
     return document | _common_to_json(enrollment)
 
 
 def group_to_json(group: EnrollmentGroup) -> dict[str, Any]:
     """Return an enrollment group as Azure's service API has it."""
-    attestation = group.attestation
-    x509: dict[str, Any]
-    if isinstance(attestation, SigningCertificates):
-        x509 = {"signingCertificates": _entries_to_json(attestation.primary, attestation.secondary)}
-    else:
-        x509 = {"caReferences": {"primary": attestation.primary}}
-        if attestation.secondary is not None:
-            x509["caReferences"]["secondary"] = attestation.secondary
     return {
         "enrollmentGroupId": group.enrollment_group_id,
-        "attestation": {"type": "x509", "x509": x509},
+        "attestation": attestation_to_json(group.attestation),
     } | _common_to_json(group)
+
+
+def attestation_to_json(attestation: IndividualAttestation | GroupAttestation) -> dict[str, Any]:
+    """Return an attestation as Azure's service API shows it, without symmetric keys."""
+    if isinstance(attestation, SymmetricKeys):
+        return {"type": "symmetricKey", "symmetricKey": {}}
+    if isinstance(attestation, CaReferences):
+        names = {"primary": attestation.primary, "secondary": attestation.secondary}
+        x509 = {"caReferences": {slot: name for slot, name in names.items() if name is not None}}
+        return {"type": "x509", "x509": x509}
+    kind = (
+        "signingCertificates"
+        if isinstance(attestation, SigningCertificates)
+        else "clientCertificates"
+    )
+    entries = _entries_to_json(attestation.primary, attestation.secondary)
+    return {"type": "x509", "x509": {kind: entries}}
 
 
 def registration_to_json(registration: Registration) -> dict[str, Any]:
@@ -334,13 +340,14 @@ def linked_hub_to_json(hub: LinkedHub) -> dict[str, Any]:
 
 def _common_to_json(record: IndividualEnrollment | EnrollmentGroup) -> dict[str, Any]:
     terms = record.terms
+    policy = terms.reprovision_policy or ReprovisionPolicy()
     document: dict[str, Any] = {
         "capabilities": {"iotEdge": terms.iot_edge},
         "etag": record.etag,
         "provisioningStatus": terms.provisioning_status.value,
         "reprovisionPolicy": {
-            "updateHubAssignment": terms.reprovision_policy.update_hub_assignment,
-            "migrateDeviceData": terms.reprovision_policy.migrate_device_data,
+            "updateHubAssignment": policy.update_hub_assignment,
+            "migrateDeviceData": policy.migrate_device_data,
         },
         "createdDateTimeUtc": format_timestamp(record.created_at),
         "lastUpdatedDateTimeUtc": format_timestamp(record.updated_at),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from mooring.cloud.dps.errors import AlreadyExists, InputInvalid, LimitReached, NotFound
+from mooring.cloud.dps.attestations import reference_missing, take_individual_attestation
+from mooring.cloud.dps.authorities import AuthorityCache
+from mooring.cloud.dps.errors import AlreadyExists, LimitReached, NotFound
 from mooring.cloud.dps.inputs import (
+    check_device_information,
     check_hub_device_id,
     check_id,
     check_if_match,
     check_terms,
     etag_mismatch,
     read_continuation,
-    take_slot,
 )
-from mooring.cloud.dps.model import ClientCertificates, EnrollmentDraft, IndividualEnrollment
-from mooring.cloud.dps.store import DpsStore
+from mooring.cloud.dps.model import EnrollmentDraft, IndividualEnrollment
+from mooring.cloud.dps.store import DpsStore, ReferenceMissing
 from mooring.cloud.etags import new_etag
 from mooring.cloud.paging import Page, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
@@ -27,9 +29,17 @@ MAX_ENROLLMENTS = 1_000_000
 class EnrollmentService:
     """Creates, replaces, lists and deletes individual enrollments."""
 
-    def __init__(self, store: DpsStore, clock: Clock, *, limit: int = MAX_ENROLLMENTS) -> None:
+    def __init__(
+        self,
+        store: DpsStore,
+        authorities: AuthorityCache,
+        clock: Clock,
+        *,
+        limit: int = MAX_ENROLLMENTS,
+    ) -> None:
         """Work on `store`, which may hold `limit` enrollments."""
         self._store = store
+        self._authorities = authorities
         self._clock = clock
         self._limit = limit
 
@@ -65,6 +75,9 @@ class EnrollmentService:
                 )
             except (RecordChanged, RecordExists):
                 continue
+            except ReferenceMissing as missing:
+                await self._authorities.reload()
+                raise reference_missing(missing.name) from None
             except RecordsFull:
                 raise LimitReached(
                     f"There are {self._limit} individual enrollments already.",
@@ -119,38 +132,19 @@ class EnrollmentService:
         self, draft: EnrollmentDraft, former: IndividualEnrollment | None
     ) -> IndividualEnrollment:
         now = self._clock.now()
-        stored = ClientCertificates(None) if former is None else former.attestation
-        field = "attestation.x509.clientCertificates"
-        certificates = ClientCertificates(
-            take_slot(
-                draft.certificates.primary,
-                stored.primary,
-                field=f"{field}.primary",
-                now=now,
-                ca=False,
-            ),
-            take_slot(
-                draft.certificates.secondary,
-                stored.secondary,
-                field=f"{field}.secondary",
-                now=now,
-                ca=False,
-            ),
-        )
-        if certificates.primary is None and certificates.secondary is None:
-            raise InputInvalid(
-                f"{field}: neither a primary nor a secondary certificate.",
-                "Give the device's certificate.",
-                field=field,
-                code="certificate-missing",
-            )
         return IndividualEnrollment(
             # Azure: the spelling first seen is kept.
             registration_id=draft.registration_id if former is None else former.registration_id,
-            attestation=certificates,
+            attestation=take_individual_attestation(
+                draft.attestation,
+                None if former is None else former.attestation,
+                uploaded=self._authorities.current.certificates,
+                now=now,
+            ),
             device_id=draft.device_id,
             terms=check_terms(draft.terms),
             etag=new_etag(),
             created_at=now if former is None else former.created_at,
             updated_at=now,
+            optional_device_information=check_device_information(draft.optional_device_information),
         )

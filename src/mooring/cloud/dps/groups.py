@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from mooring.cloud.dps.attestations import reference_missing, take_group_attestation
 from mooring.cloud.dps.authorities import AuthorityCache
-from mooring.cloud.dps.errors import AlreadyExists, InputInvalid, LimitReached, NotFound
+from mooring.cloud.dps.errors import AlreadyExists, LimitReached, NotFound
 from mooring.cloud.dps.inputs import (
-    check_certificate_name,
     check_id,
     check_if_match,
     check_terms,
     etag_mismatch,
     read_continuation,
-    take_slot,
 )
-from mooring.cloud.dps.model import (
-    CaReferences,
-    EnrollmentGroup,
-    GroupDraft,
-    SigningCertificates,
-)
+from mooring.cloud.dps.model import EnrollmentGroup, GroupDraft
 from mooring.cloud.dps.store import DpsStore, ReferenceMissing
 from mooring.cloud.etags import new_etag
 from mooring.cloud.paging import Page, encode_continuation, page_size
@@ -29,7 +23,7 @@ from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.clock import Clock
 
 MAX_GROUPS = 100
-"""Azure: DPS limits, X.509 enrollment groups. They are known in memory."""
+"""Azure: DPS limits, X.509 groups, and as many of symmetric keys. They are known in memory."""
 
 
 class GroupService:
@@ -66,10 +60,11 @@ class GroupService:
                 await self._authorities.reload()
                 continue
             except ReferenceMissing as missing:
-                raise _reference_missing(missing.name) from None
+                raise reference_missing(missing.name) from None
             except RecordsFull:
                 raise LimitReached(
-                    f"There are {MAX_GROUPS} enrollment groups already.", "Delete one first."
+                    f"There are {MAX_GROUPS} enrollment groups of this attestation type already.",
+                    "Delete one first.",
                 ) from None
             await self._authorities.reload()
             return group
@@ -127,54 +122,14 @@ class GroupService:
             enrollment_group_id=draft.enrollment_group_id
             if former is None
             else former.enrollment_group_id,
-            attestation=self._take_attestation(draft, former),
+            attestation=take_group_attestation(
+                draft.attestation,
+                None if former is None else former.attestation,
+                uploaded=self._authorities.current.certificates,
+                now=now,
+            ),
             terms=check_terms(draft.terms),
             etag=new_etag(),
             created_at=now if former is None else former.created_at,
             updated_at=now,
         )
-
-    def _take_attestation(
-        self, draft: GroupDraft, former: EnrollmentGroup | None
-    ) -> CaReferences | SigningCertificates:
-        wanted = draft.attestation
-        taken: CaReferences | SigningCertificates
-        if isinstance(wanted, CaReferences):
-            field = "attestation.x509.caReferences"
-            for name in (wanted.primary, wanted.secondary):
-                if name is not None and fold(check_certificate_name(name)) not in (
-                    self._authorities.current.certificates
-                ):
-                    raise _reference_missing(name)
-            taken = CaReferences(wanted.primary, wanted.secondary)
-        else:
-            field = "attestation.x509.signingCertificates"
-            stored = SigningCertificates(None)
-            if former is not None and isinstance(former.attestation, SigningCertificates):
-                stored = former.attestation
-            now = self._clock.now()
-            taken = SigningCertificates(
-                take_slot(
-                    wanted.primary, stored.primary, field=f"{field}.primary", now=now, ca=True
-                ),
-                take_slot(
-                    wanted.secondary, stored.secondary, field=f"{field}.secondary", now=now, ca=True
-                ),
-            )
-        if taken.primary is None and taken.secondary is None:
-            raise InputInvalid(
-                f"{field}: neither a primary nor a secondary certificate.",
-                "Name an uploaded CA certificate, or give a signing certificate.",
-                field=field,
-                code="certificate-missing",
-            )
-        return taken
-
-
-def _reference_missing(name: str) -> InputInvalid:
-    return InputInvalid(
-        f"attestation.x509.caReferences: there is no CA certificate {name!r}.",
-        "Upload it first (mooring dps certificate add), or correct the name.",
-        field="attestation.x509.caReferences",
-        code="ca-reference-unknown",
-    )

@@ -5,24 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from mooring.cloud.dps.model import InitialTwin
+from mooring.cloud.dps.model import InitialTwin, SymmetricKeys
 from mooring.cloud.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedLeaf:
+    """Credentials of a device that proved itself by certificate.
+
+    Azure makes it ``selfSigned`` for individual and group enrollments alike, with the SHA-256
+    thumbprint of the presented leaf in both slots.
+    """
+
+    sha256_thumbprint: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceAssignment:
     """The device that a hub is to have.
 
-    Azure makes it ``selfSigned`` for individual and group enrollments alike, with the SHA-256
-    thumbprint of the presented leaf in both slots. `initial_twin` counts only when the device
-    is new there, or when `reset_twin` asks for a fresh start.
+    `initial_twin` counts only when the device is new there, or when `reset_twin` asks for a
+    fresh start. `migrate_from` names the hub whose device of the same id gives its twin and
+    capabilities to the new one, if it is still there; the caller removes it afterwards.
+    Symmetric keys are the device's own.
     """
 
     device_id: str
-    sha256_thumbprint: str
+    credentials: PinnedLeaf | SymmetricKeys
     initial_twin: InitialTwin | None
     reset_twin: bool
     iot_edge: bool
+    migrate_from: str | None = None
 
 
 class LinkedHubs(Protocol):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from mooring.cloud.dps.errors import EtagMismatch, InputInvalid
 from mooring.cloud.dps.model import (
@@ -33,6 +34,15 @@ MAX_TAGS_BYTES = 8 * 1024
 
 MAX_DESIRED_BYTES = 32 * 1024
 """Azure: IoT Hub twins, size of desired properties."""
+
+MAX_DEVICE_INFORMATION_BYTES = 8 * 1024
+"""Ours, as for tags: Azure publishes no size for ``optionalDeviceInformation``."""
+
+MAX_WEBHOOK_URL_CHARS = 2048
+"""Ours: what common HTTP servers take of a URL with a key in its query, many times."""
+
+FIRST_WEBHOOK_API_VERSION = "2018-09-01-preview"
+"""Azure: the first api-version that knows custom allocation."""
 
 MAX_HOST_NAME_CHARS = 253
 """RFC 1035 §2.3.4, without the final dot."""
@@ -159,10 +169,18 @@ def check_terms(terms: EnrollmentTerms) -> EnrollmentTerms:
             field="iotHubs",
             code="static-needs-one-hub",
         )
+    _check_custom_allocation(terms)
     if terms.initial_twin is not None:
         _check_size(terms.initial_twin.tags, MAX_TAGS_BYTES, "initialTwin.tags")
         _check_size(terms.initial_twin.desired, MAX_DESIRED_BYTES, "initialTwin.properties.desired")
     return terms
+
+
+def check_device_information(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return `document` if it is small enough to be kept. Raises InputInvalid."""
+    if document is not None:
+        _check_size(document, MAX_DEVICE_INFORMATION_BYTES, "optionalDeviceInformation")
+    return document
 
 
 def check_if_match(if_match: str | None, etag: str, *, what: str) -> None:
@@ -193,6 +211,44 @@ def read_continuation(continuation: str | None) -> str | None:
             field="continuation",
             code="continuation-malformed",
         ) from error
+
+
+def _check_custom_allocation(terms: EnrollmentTerms) -> None:
+    custom = terms.custom_allocation
+    if terms.allocation_policy is not AllocationPolicy.CUSTOM:
+        return
+    if custom is None or not custom.webhook_url or not custom.api_version:
+        raise InputInvalid(
+            "customAllocationDefinition: the allocation policy custom needs webhookUrl and "
+            "apiVersion.",
+            "Give both, or choose another allocation policy.",
+            field="customAllocationDefinition",
+            code="custom-needs-webhook",
+        )
+    field = "customAllocationDefinition.webhookUrl"
+    try:
+        url = urlsplit(custom.webhook_url)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or len(custom.webhook_url) > MAX_WEBHOOK_URL_CHARS:
+        # Not repeated here: its query holds a secret.
+        raise InputInvalid(
+            f"{field}: not an http or https URL of at most {MAX_WEBHOOK_URL_CHARS} characters.",
+            "Give the whole URL of the webhook, with its key.",
+            field=field,
+            code="webhook-url-malformed",
+        )
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", custom.api_version, re.ASCII) is None or (
+        custom.api_version < FIRST_WEBHOOK_API_VERSION
+    ):
+        raise InputInvalid(
+            f"customAllocationDefinition.apiVersion: {quoted(custom.api_version)} is not an "
+            f"api-version from {FIRST_WEBHOOK_API_VERSION} on.",
+            "Give the api-version whose shape the webhook expects, e.g. 2021-10-01.",
+            field="customAllocationDefinition.apiVersion",
+            code="webhook-api-version",
+        )
 
 
 def _check_size(document: Mapping[str, Any], limit: int, field: str) -> None:

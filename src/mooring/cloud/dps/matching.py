@@ -15,6 +15,7 @@ from mooring.cloud.dps.authorities import Authorities, GroupClaim
 from mooring.cloud.dps.errors import InputInvalid, RegistrationRefused
 from mooring.cloud.dps.inputs import check_id
 from mooring.cloud.dps.model import (
+    ClientCertificates,
     EnrollmentGroup,
     IndividualEnrollment,
     ProvisioningStatus,
@@ -98,8 +99,14 @@ def check_individual(
     Raises:
         RegistrationRefused: ``certificate-not-enrolled``, or why it may not be used.
     """
+    attestation = enrollment.attestation
+    slots = (
+        (attestation.primary, attestation.secondary)
+        if isinstance(attestation, ClientCertificates)
+        else ()
+    )
     enrolled = False
-    for slot in (enrollment.attestation.primary, enrollment.attestation.secondary):
+    for slot in slots:
         if slot is not None:
             enrolled |= hmac.compare_digest(slot.sha256_thumbprint, thumbprint)
     if not enrolled:

@@ -19,6 +19,9 @@ from mooring.pki.certificates import (
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
 from mooring.runtime.attempts import AttemptRecorder
 
+DPS_NAME = "dps"
+"""Name of the provisioning service as a resource; a cloud has one."""
+
 
 class ProvisioningStatus(StrEnum):
     """Whether an enrollment lets its devices register."""
@@ -33,6 +36,14 @@ class AllocationPolicy(StrEnum):
     HASHED = "hashed"
     GEO_LATENCY = "geoLatency"
     STATIC = "static"
+    CUSTOM = "custom"
+
+
+class AttestationType(StrEnum):
+    """How devices of an enrollment prove who they are (Azure: ``attestation.type``)."""
+
+    X509 = "x509"
+    SYMMETRIC_KEY = "symmetricKey"
 
 
 class SubjectRules(StrEnum):
@@ -127,17 +138,47 @@ class CaReferences:
 
 
 @dataclass(frozen=True, slots=True)
+class SymmetricKeys:
+    """Attestation by a shared key, base64; either key admits.
+
+    Of an individual enrollment they are the device's own. Of a group they are the keys that each
+    device's own key is derived from.
+    """
+
+    primary: str = field(repr=False)
+    secondary: str = field(repr=False)
+
+
+IndividualAttestation: TypeAlias = ClientCertificates | CaReferences | SymmetricKeys
+GroupAttestation: TypeAlias = CaReferences | SigningCertificates | SymmetricKeys
+
+
+@dataclass(frozen=True, slots=True)
+class CustomAllocation:
+    """The webhook that chooses the hub (Azure: ``customAllocationDefinition``).
+
+    The query of `webhook_url` holds its secret. `api_version` selects the shape of what is sent.
+    """
+
+    webhook_url: str = field(repr=False)
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnrollmentTerms:
     """What individual enrollments and groups have in common.
 
-    `allocation_policy` None means the service's default; `hub_host_names` empty means all
-    linked hubs.
+    `reprovision_policy` None means that none was stored: *migrate*, but *never* for devices that
+    speak an api-version from before re-provisioning. `allocation_policy` None means the service's
+    default; `hub_host_names` empty means all linked hubs. `custom_allocation` goes with the
+    policy ``custom``.
     """
 
     provisioning_status: ProvisioningStatus = ProvisioningStatus.ENABLED
-    reprovision_policy: ReprovisionPolicy = ReprovisionPolicy()
+    reprovision_policy: ReprovisionPolicy | None = None
     allocation_policy: AllocationPolicy | None = None
     hub_host_names: tuple[str, ...] = ()
+    custom_allocation: CustomAllocation | None = None
     initial_twin: InitialTwin | None = None
     iot_edge: bool = False
 
@@ -147,20 +188,21 @@ class IndividualEnrollment:
     """One device that may register. `device_id` None means: as the registration id."""
 
     registration_id: str
-    attestation: ClientCertificates
+    attestation: IndividualAttestation
     device_id: str | None
     terms: EnrollmentTerms
     etag: str
     created_at: datetime
     updated_at: datetime
+    optional_device_information: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentGroup:
-    """All devices whose certificate hangs from a CA may register."""
+    """All devices may register whose certificate hangs from a CA, or key from the group's."""
 
     enrollment_group_id: str
-    attestation: CaReferences | SigningCertificates
+    attestation: GroupAttestation
     terms: EnrollmentTerms
     etag: str
     created_at: datetime
@@ -187,13 +229,22 @@ class CertificateSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class SymmetricKeySlots:
+    """The keys of a draft, base64; None keeps the stored key, or makes one."""
+
+    primary: str | None = field(default=None, repr=False)
+    secondary: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EnrollmentDraft:
     """An individual enrollment as asked for."""
 
     registration_id: str
-    certificates: CertificateSlots
+    attestation: CertificateSlots | CaReferences | SymmetricKeySlots
     device_id: str | None = None
     terms: EnrollmentTerms = EnrollmentTerms()
+    optional_device_information: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +252,7 @@ class GroupDraft:
     """An enrollment group as asked for."""
 
     enrollment_group_id: str
-    attestation: CaReferences | CertificateSlots
+    attestation: CertificateSlots | CaReferences | SymmetricKeySlots
     terms: EnrollmentTerms = EnrollmentTerms()
 
 
@@ -215,14 +266,24 @@ class LinkedHub:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """What is kept of the service itself; `allocation_policy` is the default of enrollments."""
+
+    id_scope: str
+    allocation_policy: AllocationPolicy
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """A device that did register, with its latest outcome (one per registration id).
 
     `assigned_hub` and `device_id` are those of the latest assignment, kept through ``failed`` and
     ``disabled`` (a device is told of them only when ``assigned``); None when there never was one.
+    `initial_hub` is the hub of the first assignment.
     `substatus` is set when assigned, `error_code` and `error_message` when failed.
     `enrollment_group_id` is None for an individual enrollment. `thumbprint` is the SHA-256 of the
-    leaf that was presented.
+    leaf that was presented, None for a symmetric key. `payload` is what the custom allocation
+    webhook returned for the device.
     """
 
     registration_id: str
@@ -233,10 +294,13 @@ class Registration:
     enrollment_group_id: str | None
     error_code: int | None
     error_message: str | None
-    thumbprint: str
+    thumbprint: str | None
     etag: str
     created_at: datetime
     updated_at: datetime
+    attestation_type: AttestationType = AttestationType.X509
+    initial_hub: str | None = None
+    payload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +320,9 @@ class Operation:
 class RegisterCommand:
     """A register request, as the front door understood it.
 
-    `presented` is the peer's chain, leaf first; empty when it gave none. `payload` is the
-    request's custom payload, any JSON. `recorder` takes the stages and, on refusal, the failure;
+    `presented` is the peer's chain, leaf first; empty when it gave none. `sas_token` is the
+    shared access signature that it gave, if any. `payload` is the request's custom payload, any
+    JSON. `recorder` takes the stages and, on refusal, the failure;
     the caller opened it and stores it.
     """
 
@@ -268,3 +333,4 @@ class RegisterCommand:
     api_version: str
     source_address: str
     recorder: AttemptRecorder
+    sas_token: str | None = field(default=None, repr=False)

@@ -11,7 +11,7 @@ from datetime import datetime
 from mooring.cloud.dps.allocation import NoHub, choose_hub
 from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.errors import DpsError, IdScopeUnknown, Overloaded
-from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs
+from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs, PinnedLeaf
 from mooring.cloud.dps.linking import LinkedHubService
 from mooring.cloud.dps.matching import check_identity, check_individual, find_group, find_path
 from mooring.cloud.dps.model import (
@@ -20,6 +20,7 @@ from mooring.cloud.dps.model import (
     ProvisioningStatus,
     RegisterCommand,
     Registration,
+    ReprovisionPolicy,
     SubjectRules,
 )
 from mooring.cloud.dps.store import BasisChanged, DpsStore, RegistrationBasis
@@ -58,6 +59,10 @@ class _Entitled:
     basis: RegistrationBasis
     thumbprint: str
     former: Registration | None
+
+    @property
+    def policy(self) -> ReprovisionPolicy:
+        return self.terms.reprovision_policy or ReprovisionPolicy()
 
     @property
     def name(self) -> str:
@@ -229,7 +234,7 @@ class Registrar:
     def _allocate(self, command: RegisterCommand, entitled: _Entitled) -> str:
         former = entitled.former
         present = [hub for hub in self._linked.current if self._hubs.has_hub(hub.host_name)]
-        stays = not entitled.terms.reprovision_policy.update_hub_assignment
+        stays = not entitled.policy.update_hub_assignment
         if stays and former is not None and former.assigned_hub is not None:
             if self._hubs.has_hub(former.assigned_hub):
                 return former.assigned_hub
@@ -261,7 +266,7 @@ class Registrar:
             if assigned_hub not in (None, host_name):
                 substatus = (
                     RegistrationSubstatus.DEVICE_DATA_MIGRATED
-                    if entitled.terms.reprovision_policy.migrate_device_data
+                    if entitled.policy.migrate_device_data
                     else RegistrationSubstatus.DEVICE_DATA_RESET
                 )
             assigned_hub = host_name
@@ -280,6 +285,9 @@ class Registrar:
             etag=new_etag(),
             created_at=now if former is None else former.created_at,
             updated_at=now,
+            initial_hub=assigned_hub
+            if former is None or former.initial_hub is None
+            else former.initial_hub,
         )
 
     def _prepare_hub(
@@ -288,14 +296,14 @@ class Registrar:
         assert registration.assigned_hub is not None
         assert registration.device_id is not None
         former = entitled.former
-        policy = entitled.terms.reprovision_policy
+        policy = entitled.policy
         before = None if former is None else former.assigned_hub
         works = [
             self._hubs.prepare_device(
                 registration.assigned_hub,
                 DeviceAssignment(
                     device_id=registration.device_id,
-                    sha256_thumbprint=registration.thumbprint,
+                    credentials=PinnedLeaf(entitled.thumbprint),
                     initial_twin=entitled.terms.initial_twin,
                     # Azure: on the same hub, the policy "reset" is a factory reset.
                     reset_twin=before is not None

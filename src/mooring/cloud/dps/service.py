@@ -59,7 +59,7 @@ class DpsService:
         self._clock = clock
         self.id_scope = id_scope
         self.certificates = CertificateService(store, authorities, clock)
-        self.enrollments = EnrollmentService(store, clock)
+        self.enrollments = EnrollmentService(store, authorities, clock)
         self.groups = GroupService(store, authorities, clock)
         self.registrations = RegistrationService(store)
         self.linked_hubs = linked_hubs
@@ -85,13 +85,13 @@ class DpsService:
         clock: Clock = SYSTEM_CLOCK,
     ) -> DpsService:
         """Open the service that `store` holds, making its ID scope if it has none."""
-        id_scope = await store.open_service(f"0ne{secrets.token_hex(4).upper()}")
+        service = await store.open_service(f"0ne{secrets.token_hex(4).upper()}")
         return cls(
             store,
             hubs,
             await AuthorityCache.load(store),
             await LinkedHubService.load(store, hubs),
-            id_scope=id_scope,
+            id_scope=service.id_scope,
             verifier=verifier or ChainVerifier(),
             subject_rules=subject_rules,
             clock=clock,

@@ -14,12 +14,14 @@ from datetime import datetime
 from typing import Protocol
 
 from mooring.cloud.dps.model import (
+    AllocationPolicy,
     CaCertificate,
     EnrollmentGroup,
     IndividualEnrollment,
     LinkedHub,
     Operation,
     Registration,
+    ServiceRecord,
 )
 from mooring.cloud.preconditions import RecordConflict
 from mooring.cloud.work import Committer, Work
@@ -30,16 +32,16 @@ class BasisChanged(RecordConflict):
 
 
 class CertificateReferenced(RecordConflict):
-    """A group refers to the CA certificate; `enrollment_group_id` names one."""
+    """A group or an individual enrollment refers to the CA certificate; `user` names one."""
 
-    def __init__(self, enrollment_group_id: str) -> None:
-        """Hold the group's id."""
-        super().__init__(enrollment_group_id)
-        self.enrollment_group_id = enrollment_group_id
+    def __init__(self, user: str) -> None:
+        """Hold which, e.g. ``enrollment group 'plant-7'``."""
+        super().__init__(user)
+        self.user = user
 
 
 class ReferenceMissing(RecordConflict):
-    """A group refers to no uploaded CA certificate; `name` is what it says."""
+    """An enrollment refers to no uploaded CA certificate; `name` is what it says."""
 
     def __init__(self, name: str) -> None:
         """Hold the name."""
@@ -78,8 +80,12 @@ class RegistrationBasis:
 class DpsStore(Committer, Protocol):
     """Records of one provisioning service."""
 
-    async def open_service(self, new_id_scope: str) -> str:
-        """Return the ID scope, keeping `new_id_scope` if there is none yet."""
+    async def open_service(self, new_id_scope: str) -> ServiceRecord:
+        """Return the service, giving it `new_id_scope` if it has none yet."""
+        ...
+
+    async def save_default_policy(self, policy: AllocationPolicy) -> None:
+        """Write the allocation policy of enrollments that name none."""
         ...
 
     # -- authorities ------------------------------------------------------------------------
@@ -99,7 +105,11 @@ class DpsStore(Committer, Protocol):
         ...
 
     async def save_group(self, group: EnrollmentGroup, *, replaces: str | None, limit: int) -> None:
-        """Write a group. Raises also ReferenceMissing, and RecordsFull beyond `limit`."""
+        """Write a group.
+
+        Raises also ReferenceMissing, and RecordsFull beyond `limit` groups that attest by
+        certificate, or by symmetric key, as this one does.
+        """
         ...
 
     async def delete_group(self, enrollment_group_id: str, *, replaces: str) -> None:
@@ -121,7 +131,7 @@ class DpsStore(Committer, Protocol):
     async def save_enrollment(
         self, enrollment: IndividualEnrollment, *, replaces: str | None, limit: int
     ) -> None:
-        """Write one. Raises also RecordsFull beyond `limit`."""
+        """Write one. Raises also ReferenceMissing, and RecordsFull beyond `limit`."""
         ...
 
     async def delete_enrollment(self, registration_id: str, *, replaces: str) -> None:

@@ -254,7 +254,9 @@ class HubMqtt:
             return None
         return subscriptions
 
-    def assigned(self, host_name: str, device_id: str, thumbprint: str, *, moved: bool) -> None:
+    def assigned(
+        self, host_name: str, device_id: str, thumbprint: str | None, *, moved: bool
+    ) -> None:
         """End connections that a registration made obsolete.
 
         On the assigned hub, one that showed another certificate than the one now pinned; on the

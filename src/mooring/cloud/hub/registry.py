@@ -30,7 +30,7 @@ from mooring.cloud.hub.model import (
     DeviceStatus,
     Hub,
 )
-from mooring.cloud.hub.store import HubStore, InitialTwinText, PinnedDevice
+from mooring.cloud.hub.store import HubStore, InitialTwinText, ProvisionedDevice
 from mooring.cloud.paging import Page, decode_continuation, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
 from mooring.cloud.work import Work
@@ -164,22 +164,23 @@ class DeviceRegistry:
             return
         raise _stale(device_id)
 
-    def prepare_pinned(
+    def prepare_provisioned(
         self,
         hub: Hub,
         device_id: str,
-        sha256_thumbprint: str,
+        authentication: DeviceAuthentication,
         *,
         initial_tags: str | None,
         initial_desired: str | None,
         reset_twin: bool,
         iot_edge: bool,
+        migrate_from: Hub | None = None,
     ) -> Work[None]:
-        """Prepare to have a device pinned to one certificate, for provisioning.
+        """Prepare to have a device that authenticates by `authentication`, for provisioning.
 
-        Both slots get the thumbprint, as Azure's DPS fills them. A device of that id that exists
-        is taken over: it keeps its generation, its status and its twin (unless `reset_twin`).
-        `initial_tags` and `initial_desired` are JSON texts.
+        A device of that id that exists is taken over: it keeps its generation, its status and its
+        twin (unless `reset_twin`). `initial_tags` and `initial_desired` are JSON texts. The
+        device of that id in `migrate_from`, if there is one, gives its twin and capabilities.
         """
         now = self._clock.now()
         identity = DeviceIdentity(
@@ -189,18 +190,21 @@ class DeviceRegistry:
             status=DeviceStatus.ENABLED,
             status_reason=None,
             status_updated_at=None,
-            authentication=DeviceAuthentication(
-                AuthenticationType.SELF_SIGNED, sha256_thumbprint, sha256_thumbprint
-            ),
+            authentication=authentication,
             iot_edge=iot_edge,
             connection_state=ConnectionState.DISCONNECTED,
             connection_state_updated_at=None,
             last_activity_at=None,
             created_at=now,
         )
-        twin = InitialTwinText(initial_tags, initial_desired)
-        return self._store.prepare_pinned_device(
-            hub.hub_id, PinnedDevice(identity, twin, reset_twin)
+        return self._store.prepare_provisioned_device(
+            hub.hub_id,
+            ProvisionedDevice(
+                identity,
+                InitialTwinText(initial_tags, initial_desired),
+                reset_twin,
+                None if migrate_from is None else migrate_from.hub_id,
+            ),
         )
 
     def prepare_removal(self, hub: Hub, device_id: str) -> Work[None]:

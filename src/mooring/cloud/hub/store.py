@@ -39,17 +39,19 @@ class DeviceActivity:
 
 
 @dataclass(frozen=True, slots=True)
-class PinnedDevice:
-    """A device that provisioning wants to have: pinned to the leaf of this thumbprint.
+class ProvisionedDevice:
+    """A device that provisioning wants to have.
 
     `identity` is what is written when the hub has no device of that id. Otherwise the device
     keeps its generation, its status and its twin (unless `reset_twin`), and takes
-    authentication, capabilities and etag.
+    authentication, capabilities and etag. A device of that id in the hub `migrate_from` gives
+    twin and capabilities, whatever the others say.
     """
 
     identity: DeviceIdentity
     twin: InitialTwinText
     reset_twin: bool
+    migrate_from: int | None = None
 
 
 class TelemetryRow(NamedTuple):
@@ -113,7 +115,7 @@ class HubStore(Committer, Protocol):
         """Delete one. Raises RecordChanged."""
         ...
 
-    def prepare_pinned_device(self, hub_id: int, pinned: PinnedDevice) -> Work[None]:
+    def prepare_provisioned_device(self, hub_id: int, device: ProvisionedDevice) -> Work[None]:
         """Prepare to create a device, or to give one of that id its authentication."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from mooring.cloud.dps.model import LinkedHub
+from mooring.cloud.dps.model import AllocationPolicy, LinkedHub, ServiceRecord
 from mooring.cloud.preconditions import RecordsFull
 from mooring.cloud.stores.sqlite.dps_authorities import AuthorityTables
 from mooring.cloud.stores.sqlite.dps_enrollments import EnrollmentTables
@@ -15,16 +15,27 @@ from mooring.cloud.stores.sqlite.dps_registrations import RegistrationTables
 class SqliteDpsStore(AuthorityTables, EnrollmentTables, RegistrationTables):
     """Adapter of `mooring.cloud.dps.store.DpsStore`."""
 
-    async def open_service(self, new_id_scope: str) -> str:
-        """Return the ID scope, keeping `new_id_scope` if there is none yet."""
+    async def open_service(self, new_id_scope: str) -> ServiceRecord:
+        """Return the service, giving it `new_id_scope` if it has none yet."""
 
-        def run(connection: sqlite3.Connection) -> str:
+        def run(connection: sqlite3.Connection) -> ServiceRecord:
             connection.execute(
                 "INSERT OR IGNORE INTO dps_service (id, id_scope) VALUES (1, ?)", (new_id_scope,)
             )
-            return str(connection.execute("SELECT id_scope FROM dps_service").fetchone()[0])
+            id_scope, policy = connection.execute(
+                "SELECT id_scope, allocation_policy FROM dps_service"
+            ).fetchone()
+            return ServiceRecord(id_scope, AllocationPolicy(policy))
 
         return await self._database.write(run)
+
+    async def save_default_policy(self, policy: AllocationPolicy) -> None:
+        """Write the allocation policy of enrollments that name none."""
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE dps_service SET allocation_policy = ?", (policy.value,))
+
+        await self._database.write(run)
 
     async def list_linked_hubs(self) -> Sequence[LinkedHub]:
         """Return all, by host name."""

@@ -8,14 +8,18 @@ import sqlite3
 from typing import Any
 
 from mooring.cloud.dps.model import (
+    AttestationType,
     CaCertificate,
     CaReferences,
     EnrollmentGroup,
+    GroupAttestation,
     SigningCertificates,
     StoredCertificate,
+    SymmetricKeys,
 )
-from mooring.cloud.dps.store import AuthorityRecords, CertificateReferenced, ReferenceMissing
+from mooring.cloud.dps.store import AuthorityRecords, CertificateReferenced
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
+from mooring.cloud.stores.sqlite.attestations import check_references, to_attestation_columns
 from mooring.cloud.stores.sqlite.certificates import load_certificate_or_none
 from mooring.cloud.stores.sqlite.rows import (
     SqliteCommitter,
@@ -33,7 +37,18 @@ _CERTIFICATE = (
 )
 _GROUP = (
     "enrollment_group_id, primary_reference, secondary_reference, primary_der, secondary_der,"
-    " provisioning_status, allocation_policy, terms, etag, created_at, updated_at"
+    " provisioning_status, allocation_policy, terms, etag, created_at, updated_at,"
+    " attestation_type, primary_key, secondary_key"
+)
+# Folding ASCII only, as `fold` does; each part is answered by an index.
+_USER = (
+    "SELECT 'enrollment group', enrollment_group_id FROM dps_group"
+    " WHERE ?1 IN (lower(primary_reference), lower(secondary_reference))"
+    " UNION ALL SELECT 'individual enrollment', registration_id FROM dps_enrollment"
+    " WHERE primary_reference IS NOT NULL AND lower(primary_reference) = ?1"
+    " UNION ALL SELECT 'individual enrollment', registration_id FROM dps_enrollment"
+    " WHERE secondary_reference IS NOT NULL AND lower(secondary_reference) = ?1"
+    " LIMIT 1"
 )
 
 
@@ -80,8 +95,10 @@ class AuthorityTables(SqliteCommitter):
 
         def run(connection: sqlite3.Connection) -> None:
             check_replaces(_certificate_etag(connection, key), replaces)
-            if replaces is None and _count(connection, "dps_certificate") >= limit:
-                raise RecordsFull
+            if replaces is None:
+                count = connection.execute("SELECT count(*) FROM dps_certificate").fetchone()[0]
+                if count >= limit:
+                    raise RecordsFull
             connection.execute("DELETE FROM dps_certificate WHERE certificate_key = ?", (key,))
             try:
                 connection.execute(
@@ -101,14 +118,9 @@ class AuthorityTables(SqliteCommitter):
 
         def run(connection: sqlite3.Connection) -> None:
             check_replaces(_certificate_etag(connection, key), replaces)
-            group = connection.execute(
-                "SELECT enrollment_group_id FROM dps_group"
-                # Folding ASCII only, as `fold` does.
-                " WHERE ? IN (lower(primary_reference), lower(secondary_reference)) LIMIT 1",
-                (key,),
-            ).fetchone()
-            if group is not None:
-                raise CertificateReferenced(group[0])
+            user = connection.execute(_USER, (key,)).fetchone()
+            if user is not None:
+                raise CertificateReferenced(f"{user[0]} {user[1]!r}")
             connection.execute("DELETE FROM dps_certificate WHERE certificate_key = ?", (key,))
             _bump(connection)
 
@@ -117,34 +129,32 @@ class AuthorityTables(SqliteCommitter):
     async def save_group(self, group: EnrollmentGroup, *, replaces: str | None, limit: int) -> None:
         """Write a group."""
         key = fold(group.enrollment_group_id)
-        attestation = group.attestation
-        references: tuple[str | None, str | None] = (None, None)
-        ders: tuple[bytes | None, bytes | None] = (None, None)
-        if isinstance(attestation, CaReferences):
-            references = (attestation.primary, attestation.secondary)
-        else:
-            ders = (_der(attestation.primary), _der(attestation.secondary))
+        columns = to_attestation_columns(group.attestation)
         values = (
             key,
             group.enrollment_group_id,
-            *references,
-            *ders,
+            *columns.references,
+            *columns.ders,
             *dump_terms(group.terms),
             group.etag,
             to_us(group.created_at),
             to_us(group.updated_at),
+            columns.attestation_type,
+            *columns.keys,
         )
 
         def run(connection: sqlite3.Connection) -> None:
             check_replaces(_group_etag(connection, key), replaces)
-            if replaces is None and _count(connection, "dps_group") >= limit:
+            alike = connection.execute(
+                "SELECT count(*) FROM dps_group WHERE attestation_type = ? AND group_key <> ?",
+                (columns.attestation_type, key),
+            ).fetchone()[0]
+            if alike >= limit:
                 raise RecordsFull
-            for reference in references:
-                if reference is not None and _certificate_etag(connection, fold(reference)) is None:
-                    raise ReferenceMissing(reference)
+            check_references(connection, columns.references)
             connection.execute(
                 f"INSERT OR REPLACE INTO dps_group (group_key, {_GROUP})"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
             _bump(connection)
@@ -167,10 +177,6 @@ def _bump(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE dps_service SET authority_version = authority_version + 1")
 
 
-def _count(connection: sqlite3.Connection, table: str) -> int:
-    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-
 def _certificate_etag(connection: sqlite3.Connection, key: str) -> str | None:
     row = connection.execute(
         "SELECT etag FROM dps_certificate WHERE certificate_key = ?", (key,)
@@ -181,10 +187,6 @@ def _certificate_etag(connection: sqlite3.Connection, key: str) -> str | None:
 def _group_etag(connection: sqlite3.Connection, key: str) -> str | None:
     row = connection.execute("SELECT etag FROM dps_group WHERE group_key = ?", (key,)).fetchone()
     return None if row is None else row[0]
-
-
-def _der(certificate: StoredCertificate | None) -> bytes | None:
-    return None if certificate is None else certificate.der
 
 
 def _to_certificate(row: tuple[Any, ...]) -> CaCertificate:
@@ -203,8 +205,10 @@ def _to_certificate(row: tuple[Any, ...]) -> CaCertificate:
 
 def _to_group(row: tuple[Any, ...]) -> EnrollmentGroup:
     primary, secondary = load_certificate_or_none(row[3]), load_certificate_or_none(row[4])
-    attestation: CaReferences | SigningCertificates
-    if primary is not None or secondary is not None:
+    attestation: GroupAttestation
+    if row[11] == AttestationType.SYMMETRIC_KEY:
+        attestation = SymmetricKeys(row[12], row[13])
+    elif primary is not None or secondary is not None:
         attestation = SigningCertificates(primary, secondary)
     else:
         attestation = CaReferences(row[1], row[2])

@@ -4,21 +4,33 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from mooring.cloud.dps.model import ClientCertificates, IndividualEnrollment, StoredCertificate
+from mooring.cloud.dps.model import (
+    AttestationType,
+    CaReferences,
+    ClientCertificates,
+    IndividualAttestation,
+    IndividualEnrollment,
+    StoredCertificate,
+    SymmetricKeys,
+)
 from mooring.cloud.preconditions import RecordsFull, check_replaces
-from mooring.cloud.stores.sqlite.rows import SqliteCommitter, from_us, to_us
+from mooring.cloud.stores.sqlite.attestations import check_references, to_attestation_columns
+from mooring.cloud.stores.sqlite.rows import SqliteCommitter, dump_json, from_us, to_us
 from mooring.cloud.stores.sqlite.terms import dump_terms, load_terms
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 
 ENROLLMENT_COLUMNS = (
     "registration_id, device_id, primary_thumbprint, secondary_thumbprint,"
     " provisioning_status, allocation_policy, terms, etag, created_at, updated_at,"
-    " primary_der, secondary_der"
+    " primary_der, secondary_der, attestation_type, primary_key, secondary_key,"
+    " primary_reference, secondary_reference, device_information"
 )
+_MARKS = ", ".join("?" * (ENROLLMENT_COLUMNS.count(",") + 2))
 
 
 class EnrollmentTables(SqliteCommitter):
@@ -52,23 +64,27 @@ class EnrollmentTables(SqliteCommitter):
     ) -> None:
         """Write one."""
         key = fold(enrollment.registration_id)
-        primary, secondary = enrollment.attestation.primary, enrollment.attestation.secondary
+        columns = to_attestation_columns(enrollment.attestation)
+        information = enrollment.optional_device_information
         values = (
             key,
             enrollment.registration_id,
             enrollment.device_id,
-            None if primary is None else primary.sha256_thumbprint,
-            None if secondary is None else secondary.sha256_thumbprint,
+            *columns.thumbprints,
             *dump_terms(enrollment.terms),
             enrollment.etag,
             to_us(enrollment.created_at),
             to_us(enrollment.updated_at),
-            None if primary is None else primary.der,
-            None if secondary is None else secondary.der,
+            *columns.ders,
+            columns.attestation_type,
+            *columns.keys,
+            *columns.references,
+            None if information is None else dump_json(information),
         )
 
         def run(connection: sqlite3.Connection) -> None:
             check_replaces(_etag(connection, key), replaces)
+            check_references(connection, columns.references)
             if replaces is None:
                 # One row tells whether there is room, and counts.
                 counted = connection.execute(
@@ -80,7 +96,7 @@ class EnrollmentTables(SqliteCommitter):
                     raise RecordsFull
             connection.execute(
                 f"INSERT OR REPLACE INTO dps_enrollment (registration_key, {ENROLLMENT_COLUMNS})"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f" VALUES ({_MARKS})",
                 values,
             )
 
@@ -116,13 +132,22 @@ def to_enrollment(row: Sequence[Any]) -> IndividualEnrollment:
     """Return the enrollment of a row of `ENROLLMENT_COLUMNS`."""
     return IndividualEnrollment(
         registration_id=row[0],
-        attestation=ClientCertificates(
-            None if row[10] is None else StoredCertificate(row[10], row[2]),
-            None if row[11] is None else StoredCertificate(row[11], row[3]),
-        ),
+        attestation=_to_attestation(row),
         device_id=row[1],
         terms=load_terms(row[4], row[5], row[6]),
         etag=row[7],
         created_at=from_us(row[8]),
         updated_at=from_us(row[9]),
+        optional_device_information=None if row[17] is None else json.loads(row[17]),
+    )
+
+
+def _to_attestation(row: Sequence[Any]) -> IndividualAttestation:
+    if row[12] == AttestationType.SYMMETRIC_KEY:
+        return SymmetricKeys(row[13], row[14])
+    if row[15] is not None or row[16] is not None:
+        return CaReferences(row[15], row[16])
+    return ClientCertificates(
+        None if row[10] is None else StoredCertificate(row[10], row[2]),
+        None if row[11] is None else StoredCertificate(row[11], row[3]),
     )

@@ -10,21 +10,33 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mooring.cloud.dps.model import IndividualEnrollment, Operation, Registration
+from mooring.cloud.dps.model import (
+    AttestationType,
+    IndividualEnrollment,
+    Operation,
+    Registration,
+)
 from mooring.cloud.dps.store import BasisChanged, RegistrationBasis
 from mooring.cloud.preconditions import RecordsFull, check_replaces
 from mooring.cloud.stores.sqlite.dps_enrollments import ENROLLMENT_COLUMNS, to_enrollment
-from mooring.cloud.stores.sqlite.rows import SqliteCommitter, SqliteWork, from_us, to_us
+from mooring.cloud.stores.sqlite.rows import (
+    SqliteCommitter,
+    SqliteWork,
+    dump_json,
+    from_us,
+    to_us,
+)
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
 
 _COLUMNS = (
     "registration_id, status, substatus, assigned_hub, device_id, enrollment_group_id,"
-    " error_code, error_message, thumbprint, etag, created_at, updated_at"
+    " error_code, error_message, thumbprint, etag, created_at, updated_at, attestation_type,"
+    " initial_hub, payload"
 )
 _INSERT = (
     f"INSERT OR REPLACE INTO dps_registration (registration_key, group_key, {_COLUMNS})"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _BASIS = (
     "SELECT (SELECT etag FROM dps_enrollment WHERE registration_key = ?),"
@@ -178,6 +190,9 @@ def _to_columns(registration: Registration) -> tuple[Any, ...]:
         registration.etag,
         to_us(registration.created_at),
         to_us(registration.updated_at),
+        registration.attestation_type.value,
+        registration.initial_hub,
+        None if registration.payload is None else dump_json(registration.payload),
     )
 
 
@@ -195,4 +210,7 @@ def _to_registration(row: Sequence[Any]) -> Registration:
         etag=row[9],
         created_at=from_us(row[10]),
         updated_at=from_us(row[11]),
+        attestation_type=AttestationType(row[12]),
+        initial_hub=row[13],
+        payload=None if row[14] is None else json.loads(row[14]),
     )

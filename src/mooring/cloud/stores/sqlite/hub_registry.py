@@ -17,7 +17,7 @@ from mooring.cloud.hub.model import (
     DeviceStatus,
     Hub,
 )
-from mooring.cloud.hub.store import DeviceActivity, InitialTwinText, PinnedDevice
+from mooring.cloud.hub.store import DeviceActivity, InitialTwinText, ProvisionedDevice
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
 from mooring.cloud.stores.sqlite.rows import (
     SqliteCommitter,
@@ -39,6 +39,12 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ONE = "WHERE hub_id = ? AND device_id = ?"
+_CREDENTIALS = (
+    "SELECT authentication_type, primary_thumbprint, secondary_thumbprint, primary_key,"
+    f" secondary_key, iot_edge FROM hub_device {_ONE}"
+)
+_IOT_EDGE = 11
+"""Position of ``iot_edge`` in `_DEVICE`."""
 
 
 class RegistryTables(SqliteCommitter):
@@ -143,34 +149,57 @@ class RegistryTables(SqliteCommitter):
 
         await self._database.write(run)
 
-    def prepare_pinned_device(self, hub_id: int, pinned: PinnedDevice) -> SqliteWork[None]:
+    def prepare_provisioned_device(
+        self, hub_id: int, device: ProvisionedDevice
+    ) -> SqliteWork[None]:
         """Prepare to create a device, or to give one of that id its authentication."""
-        identity = pinned.identity
+        identity = device.identity
         wanted = identity.authentication
-        columns = (hub_id, *_to_columns(identity), pinned.twin.tags, pinned.twin.desired)
+        columns = _to_columns(identity)
+        credentials = (
+            wanted.type.value,
+            wanted.primary_thumbprint,
+            wanted.secondary_thumbprint,
+            wanted.primary_key,
+            wanted.secondary_key,
+        )
 
         def run(connection: sqlite3.Connection) -> None:
-            row = connection.execute(
-                "SELECT authentication_type, primary_thumbprint, secondary_thumbprint, iot_edge"
-                f" FROM hub_device {_ONE}",
-                (hub_id, identity.device_id),
-            ).fetchone()
+            iot_edge, tags, desired = identity.iot_edge, device.twin.tags, device.twin.desired
+            moved = None
+            if device.migrate_from is not None:
+                moved = connection.execute(
+                    f"SELECT iot_edge, initial_tags, initial_desired FROM hub_device {_ONE}",
+                    (device.migrate_from, identity.device_id),
+                ).fetchone()
+            if moved is not None:
+                iot_edge, tags, desired = moved
+            row = connection.execute(_CREDENTIALS, (hub_id, identity.device_id)).fetchone()
             if row is None:
                 _count_one_more(connection, hub_id, None)
-                connection.execute(_INSERT, columns)
+                connection.execute(
+                    _INSERT,
+                    (
+                        hub_id,
+                        *columns[:_IOT_EDGE],
+                        iot_edge,
+                        *columns[_IOT_EDGE + 1 :],
+                        tags,
+                        desired,
+                    ),
+                )
                 return
-            pinned_as = (wanted.type.value, wanted.primary_thumbprint, wanted.secondary_thumbprint)
-            if row != (*pinned_as, identity.iot_edge):
+            if row != (*credentials, iot_edge):
                 connection.execute(
                     "UPDATE hub_device SET authentication_type = ?, primary_thumbprint = ?,"
-                    " secondary_thumbprint = ?, primary_key = NULL, secondary_key = NULL,"
+                    " secondary_thumbprint = ?, primary_key = ?, secondary_key = ?,"
                     f" iot_edge = ?, etag = ? {_ONE}",
-                    (*pinned_as, identity.iot_edge, identity.etag, hub_id, identity.device_id),
+                    (*credentials, iot_edge, identity.etag, hub_id, identity.device_id),
                 )
-            if pinned.reset_twin:
+            if device.reset_twin or moved is not None:
                 connection.execute(
                     f"UPDATE hub_device SET initial_tags = ?, initial_desired = ? {_ONE}",
-                    (pinned.twin.tags, pinned.twin.desired, hub_id, identity.device_id),
+                    (tags, desired, hub_id, identity.device_id),
                 )
 
         return SqliteWork("device", run)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -35,6 +36,11 @@ def to_us_or_none(moment: datetime | None) -> int | None:
 def from_us_or_none(microseconds: int | None) -> datetime | None:
     """Return the moment, or None for None."""
     return None if microseconds is None else from_us(microseconds)
+
+
+def dump_json(document: Mapping[str, Any]) -> str:
+    """Return a JSON object as the text that is kept."""
+    return json.dumps(dict(document), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from mooring.cloud.dps.model import (
     AllocationPolicy,
+    CustomAllocation,
     EnrollmentTerms,
     InitialTwin,
     ProvisioningStatus,
@@ -21,9 +22,13 @@ def dump_terms(terms: EnrollmentTerms) -> tuple[str, str | None, str]:
     """Return provisioning status, allocation policy, and the rest as JSON."""
     twin = terms.initial_twin
     policy = terms.reprovision_policy
+    custom = terms.custom_allocation
     rest = {
-        "update_hub_assignment": policy.update_hub_assignment,
-        "migrate_device_data": policy.migrate_device_data,
+        "update_hub_assignment": None if policy is None else policy.update_hub_assignment,
+        "migrate_device_data": None if policy is None else policy.migrate_device_data,
+        "custom_allocation": None
+        if custom is None
+        else {"webhook_url": custom.webhook_url, "api_version": custom.api_version},
         "hub_host_names": list(terms.hub_host_names),
         "initial_twin": None
         if twin is None
@@ -44,11 +49,14 @@ def load_terms(status: str, allocation: str | None, rest: str) -> EnrollmentTerm
     """Return what `dump_terms` took apart."""
     document = json.loads(rest)
     twin = document["initial_twin"]
+    custom = document.get("custom_allocation")  # absent in what was written before it was served
+    updates = document["update_hub_assignment"]
     return EnrollmentTerms(
         provisioning_status=ProvisioningStatus(status),
-        reprovision_policy=ReprovisionPolicy(
-            document["update_hub_assignment"], document["migrate_device_data"]
-        ),
+        reprovision_policy=None
+        if updates is None
+        else ReprovisionPolicy(updates, document["migrate_device_data"]),
+        custom_allocation=None if custom is None else CustomAllocation(**custom),
         allocation_policy=None if allocation is None else AllocationPolicy(allocation),
         hub_host_names=tuple(document["hub_host_names"]),
         initial_twin=None if twin is None else InitialTwin(twin["tags"], twin["desired"]),
