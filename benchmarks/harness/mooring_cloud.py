@@ -38,6 +38,7 @@ def mooring_cloud(
         command = [
             *(sys.executable, "-m", "mooring", "cloud", "serve", "--state", str(state)),
             *("--bind", BIND, "--mqtt-port", str(port), "--admin-port", str(admin_port)),
+            *("--https-port", "0"),
             *("--log-level", "warning"),
         ]
         with ServerProcess(command, core=core, log_file=folder / "mooring.log") as process:

@@ -28,7 +28,14 @@ from mooring.storage.state import StorageCondition, StorageState
 def settings(state: Path, **given: object) -> CloudSettings:
     """Return settings for free ports on loopback."""
     return CloudSettings(
-        **{"state_dir": state, "bind": ("127.0.0.1",), "mqtt_port": 0, "admin_port": 0, **given}
+        **{
+            "state_dir": state,
+            "bind": ("127.0.0.1",),
+            "mqtt_port": 0,
+            "https_port": 0,
+            "admin_port": 0,
+            **given,
+        }
     )
 
 
@@ -115,7 +122,7 @@ async def test_start_beside_another_on_the_same_folder_is_refused_and_disturbs_n
         await cloud.close()
 
 
-@pytest.mark.parametrize("which", ["mqtt_port", "admin_port"])
+@pytest.mark.parametrize("which", ["mqtt_port", "https_port", "admin_port"])
 async def test_start_on_a_port_in_use_is_refused_naming_it_and_frees_the_folder(
     tmp_path: Path, which: str
 ) -> None:

@@ -1,8 +1,8 @@
 """A cloud for tests: `mooring cloud serve` as a process, on a loopback address of its own.
 
-The Azure SDKs dial 8883 whatever one tells them, so several clouds at one time differ in their
-address (127.x.y.z), and a file lock per address keeps parallel test processes apart. Take the
-fixture by importing it into a ``conftest.py``::
+The Azure SDKs dial 8883 and 443 whatever one tells them, so several clouds at one time differ in
+their address (127.x.y.z), and a file lock per address keeps parallel test processes apart. Take
+the fixture by importing it into a ``conftest.py``::
 
     from tests.support.cloud import cloud  # noqa: F401 - a fixture
 """
@@ -41,6 +41,18 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 
 
+def https_port() -> int:
+    """Return the port that a cloud of this user serves HTTPS on."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", 443))
+        except PermissionError:
+            return 9443
+        except OSError:  # taken by another: permitted
+            pass
+    return 443
+
+
 @contextmanager
 def loopback_address() -> Iterator[str]:
     """Lend an address of 127.0.0.0/8 on which nobody else serves, to this process alone."""
@@ -52,8 +64,9 @@ def loopback_address() -> Iterator[str]:
         descriptor = os.open(folder / address, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with socket.socket() as probe:
-                probe.bind((address, 8883))
+            for port in (8883, https_port()):
+                with socket.socket() as probe:
+                    probe.bind((address, port))
         except OSError:
             os.close(descriptor)
             continue
@@ -86,6 +99,11 @@ class CloudClient:
     def ca_file(self) -> Path:
         """Return the CA that its clients are to trust."""
         return self.state / "cloud" / "server-ca.pem"
+
+    @cached_property
+    def https_url(self) -> str:
+        """Return the base of the HTTPS APIs: device, service and resource API."""
+        return str(self.facts["service_url"])
 
     @property
     def api_url(self) -> str:

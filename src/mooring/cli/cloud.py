@@ -41,6 +41,12 @@ def serve(
         int | None,
         typer.Option(help="Port of MQTT over TLS. Azure's SDKs dial 8883 and nothing else."),
     ] = None,
+    https_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of HTTPS and MQTT over WebSocket; 443, or 9443 where that is not permitted."
+        ),
+    ] = None,
     admin_port: Annotated[int | None, typer.Option(help="Port of the admin API.")] = None,
     host_name: Annotated[
         str | None,
@@ -62,6 +68,7 @@ def serve(
         "state_dir": state,
         "bind": tuple(bind) if bind else None,
         "mqtt_port": mqtt_port,
+        "https_port": https_port,
         "admin_port": admin_port,
         "host_name": host_name,
     }

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mooring.cloud.accounts.model import ResourceKind
@@ -19,6 +20,7 @@ from mooring.cloud.errors import StateFolderUnusable
 from mooring.cloud.facts import ADMIN_PREFIX, cloud_facts, write_facts
 from mooring.cloud.frontdoor.door import FrontDoor
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
+from mooring.cloud.https_port import https_fallback, start_https_listeners
 from mooring.cloud.hub.model import DEFAULT_PARTITIONS, Hub, Retention
 from mooring.cloud.hub.mqtt import HubMqtt
 from mooring.cloud.hub.service import HubService
@@ -48,8 +50,9 @@ from mooring.transport.listener import TlsListener
 from mooring.transport.server_tls import ServerTls
 
 if TYPE_CHECKING:
-    from mooring.cloud.api.context import AdminServices
+    from mooring.cloud.api.context import CloudServices
     from mooring.cloud.api.server import AdminServer
+    from mooring.cloud.frontdoor.https import HttpsDoor
 
 FIRST_HUB = "hub"
 """Name of the hub that is there from the first start."""
@@ -75,8 +78,10 @@ class CloudApplication:
         self._tasks = TaskKeeper()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._listeners: list[TlsListener] = []
+        self._https_listeners: list[TlsListener] = []
+        self._https: HttpsDoor | None = None
         self._admin: AdminServer | None = None
-        self._admin_services: AdminServices | None = None
+        self._services: CloudServices | None = None
 
     @classmethod
     async def start(
@@ -106,6 +111,11 @@ class CloudApplication:
         return self._listeners[0].port
 
     @property
+    def https_port(self) -> int:
+        """Return the port of HTTPS and of MQTT over WebSocket."""
+        return self._https_listeners[0].port
+
+    @property
     def api_url(self) -> str:
         """Return where the admin API is."""
         assert self._admin is not None
@@ -116,8 +126,8 @@ class CloudApplication:
 
     async def close(self) -> None:
         """Take nothing new, finish what was begun, write what is in memory, let go."""
-        if self._admin_services is not None:
-            self._admin_services.closing.set()
+        if self._services is not None:
+            self._services.closing.set()
         # The reverse of the start: what is reached from outside ends first.
         while self._closers:
             closer = self._closers.pop()
@@ -182,7 +192,7 @@ class CloudApplication:
         await self._start_services()
         await self._start_identity()
         await self._start_front_door()
-        await self._start_admin()
+        await self._start_apis()
         self._write_facts()
         self._closers.append(self._tasks.close)
         self._tasks.spawn(self._housekeep_dps(), name="dps-housekeeping")
@@ -193,6 +203,7 @@ class CloudApplication:
             "cloud is up",
             id_scope=self.dps.id_scope,
             mqtt=f"{','.join(listener.address for listener in self._listeners)}:{self.mqtt_port}",
+            https=self.https_port,
             api=self.api_url,
             state=str(settings.state_dir),
         )
@@ -301,28 +312,26 @@ class CloudApplication:
         )
         self.front_door.start()
         self._closers.append(self.front_door.close)
+        self._listener_limits = ListenerLimits(
+            max_connections=settings.max_connections,
+            max_connections_per_address=settings.max_connections_per_address,
+        )
         self._listeners = await start_listeners(
+            "MQTT over TLS",
             self.front_door.application,
             addresses=settings.bind,
             port=settings.mqtt_port,
             tls=tls,
-            limits=ListenerLimits(
-                max_connections=settings.max_connections,
-                max_connections_per_address=settings.max_connections_per_address,
-            ),
+            limits=self._listener_limits,
             on_handshake_failed=self.front_door.handshake_failed,
         )
         self._closers.append(self._close_listeners)
 
-    async def _start_admin(self) -> None:
+    async def _start_apis(self) -> None:
         # Imported late: FastAPI takes longer to import than all the rest, and devices that
         # dial already are answered meanwhile.
-        api, server = await asyncio.to_thread(_import_api)
-        self._admin = server.AdminServer.bind(
-            self.settings.admin_addresses, self.settings.admin_port
-        )
-        self._closers.append(self._admin.close)
-        self._admin_services = api.AdminServices(
+        apis = await asyncio.to_thread(_import_apis)
+        self._services = services = apis.context.CloudServices(
             dps=self.dps,
             hub=self.hub,
             attempts=self.attempts,
@@ -330,16 +339,41 @@ class CloudApplication:
             information=self.information,
             create_hub=self.create_hub,
         )
+        await self._start_https(
+            apis.https.HttpsDoor(self.front_door, apis.azure.create_azure_app(services))
+        )
+        self._admin = apis.server.AdminServer.bind(
+            self.settings.admin_addresses, self.settings.admin_port
+        )
+        self._closers.append(self._admin.close)
         await self._admin.start(
-            api.create_admin_app(self._admin_services),
+            apis.application.create_admin_app(services),
             certificate_file=self.identity.certificate_file,
             key_file=self.identity.key_file,
         )
 
-    async def _close_listeners(self) -> None:
-        await asyncio.gather(
-            *(listener.close(self.settings.drain_s) for listener in self._listeners)
+    async def _start_https(self, door: HttpsDoor) -> None:
+        self._https = door
+        door.start()
+        self._https_listeners = await start_https_listeners(
+            door.application,
+            addresses=self.settings.bind,
+            port=self.settings.https_port,
+            tls=self._tls,
+            limits=self._listener_limits,
+            on_handshake_failed=self.front_door.handshake_failed,
         )
+
+    async def _close_listeners(self) -> None:
+        # All at once, so that they drain in the same seconds.
+        await asyncio.gather(
+            *(
+                listener.close(self.settings.drain_s)
+                for listener in (*self._listeners, *self._https_listeners)
+            )
+        )
+        if self._https is not None:
+            await self._https.close()
 
     # -- while it runs -------------------------------------------------------------------------
 
@@ -399,6 +433,8 @@ class CloudApplication:
             host_name=self.settings.first_host_name,
             addresses=[listener.address for listener in self._listeners],
             mqtt_port=self.mqtt_port,
+            https_port=self.https_port,
+            https_fallback=https_fallback(self.settings.https_port, self.https_port),
             admin_port=self._admin.port,
             api_url=self.api_url,
             ca_file=self.identity.ca_file,
@@ -411,12 +447,16 @@ class CloudApplication:
         write_facts(self.settings.cloud_dir, self._facts())
 
     def _connections(self) -> dict[str, int]:
-        counters = [listener.counters for listener in self._listeners]
+        counters = [listener.counters for listener in (*self._listeners, *self._https_listeners)]
         return {
             "open": sum(counter.open_connections for counter in counters),
             "hub_devices": self.hub_door.connections,
             "handshakes_ok": sum(counter.handshakes_ok for counter in counters),
             "handshakes_failed": sum(counter.handshakes_failed for counter in counters),
+            "https_open": sum(
+                listener.counters.open_connections for listener in self._https_listeners
+            ),
+            "https_requests": 0 if self._https is None else self._https.requests,
         }
 
 
@@ -440,8 +480,11 @@ def _logged(event: str) -> Generator[None, None, None]:
         _log.error(event, exc_info=error)
 
 
-def _import_api() -> tuple[Any, Any]:
-    return (
-        importlib.import_module("mooring.cloud.api.application"),
-        importlib.import_module("mooring.cloud.api.server"),
+def _import_apis() -> SimpleNamespace:
+    return SimpleNamespace(
+        application=importlib.import_module("mooring.cloud.api.application"),
+        azure=importlib.import_module("mooring.cloud.api.azure"),
+        context=importlib.import_module("mooring.cloud.api.context"),
+        https=importlib.import_module("mooring.cloud.frontdoor.https"),
+        server=importlib.import_module("mooring.cloud.api.server"),
     )

@@ -27,6 +27,12 @@ class AddressUnavailable(CloudError):
     code = "address-unavailable"
 
 
+class PortNotPermitted(AddressUnavailable):
+    """A port to listen on is kept from this user by the system."""
+
+    code = "port-not-permitted"
+
+
 class ServerIdentityBroken(CloudError):
     """The server CA in the state folder cannot be used."""
 

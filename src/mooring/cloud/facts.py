@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mooring import __version__
+from mooring.cloud.dps.model import DPS_NAME
 from mooring.cloud.hub.model import Hub
 from mooring.runtime.statefolder import write_file
 
@@ -19,12 +20,28 @@ ADMIN_PREFIX = "/admin/v1"
 """Path of the admin API; kept here, since importing that API takes long."""
 
 STANDARD_MQTT_PORT = 8883
+STANDARD_HTTPS_PORT = 443
+
+RESOURCE_ID = (
+    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/mooring"
+    f"/providers/Microsoft.Devices/provisioningServices/{DPS_NAME}"
+)
+"""Path of the DPS in the resource API; it takes any subscription and any resource group."""
 
 
 def global_endpoint(host_name: str, mqtt_port: int) -> str:
     """Return what a device is given as Global Endpoint: the host, with its port unless 8883."""
+    return _authority(host_name, mqtt_port, STANDARD_MQTT_PORT)
+
+
+def service_url(host_name: str, https_port: int) -> str:
+    """Return the base of the HTTPS APIs: the host, with its port unless 443."""
+    return f"https://{_authority(host_name, https_port, STANDARD_HTTPS_PORT)}"
+
+
+def _authority(host_name: str, port: int, standard: int) -> str:
     host = f"[{host_name}]" if ":" in host_name else host_name
-    return host if mqtt_port == STANDARD_MQTT_PORT else f"{host}:{mqtt_port}"
+    return host if port == standard else f"{host}:{port}"
 
 
 def cloud_facts(
@@ -34,6 +51,8 @@ def cloud_facts(
     host_name: str,
     addresses: Sequence[str],
     mqtt_port: int,
+    https_port: int,
+    https_fallback: Mapping[str, Any] | None,
     admin_port: int,
     api_url: str,
     ca_file: Path,
@@ -41,7 +60,10 @@ def cloud_facts(
     hubs: Sequence[Hub],
     retry_after_s: int,
 ) -> dict[str, Any]:
-    """Return the public facts of a cloud: nothing in them is secret."""
+    """Return the public facts of a cloud: nothing in them is secret.
+
+    `https_fallback` says why HTTPS is not on 443, None if there is nothing to say.
+    """
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -51,7 +73,10 @@ def cloud_facts(
         "global_endpoint": global_endpoint(host_name, mqtt_port),
         "host_name": host_name,
         "addresses": list(addresses),
-        "ports": {"mqtt": mqtt_port, "admin": admin_port},
+        "service_url": service_url(host_name, https_port),
+        "resource_id": RESOURCE_ID,
+        "ports": {"mqtt": mqtt_port, "https": https_port, "admin": admin_port},
+        "https_fallback": https_fallback,
         "api_url": api_url,
         "ca_file": str(ca_file),
         "retry_after_s": retry_after_s,

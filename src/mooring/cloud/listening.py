@@ -1,4 +1,4 @@
-"""The MQTT listeners: one per address, on one port."""
+"""The TLS listeners of a surface: one per address, on one port."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from mooring.cloud.errors import AddressUnavailable
+from mooring.cloud.errors import AddressUnavailable, PortNotPermitted
 from mooring.transport.errors import ListenAddressUnavailable
 from mooring.transport.limits import ListenerLimits
 from mooring.transport.listener import TlsListener
@@ -20,7 +20,12 @@ ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """What the system says of an address that it does not have at all."""
 
 
+NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM})
+"""What the system says of a port that this user may not have."""
+
+
 async def start_listeners(
+    surface: str,
     application_factory: Callable[[], ServerApplication],
     *,
     addresses: Sequence[str],
@@ -31,10 +36,11 @@ async def start_listeners(
 ) -> list[TlsListener]:
     """Listen on every one of `addresses`; ``::1`` may be missing beside another.
 
-    `port` 0 takes a free one, the same on all.
+    `port` 0 takes a free one, the same on all. `surface` names what is served, for errors.
 
     Raises:
-        AddressUnavailable: Taken, forbidden, or not an address of this machine.
+        PortNotPermitted: This user may not have the port.
+        AddressUnavailable: Taken, or not an address of this machine.
     """
     listeners: list[TlsListener] = []
     for address in addresses:
@@ -58,7 +64,9 @@ async def start_listeners(
                 continue
             for started in listeners:
                 await started.close(0.0)
-            raise AddressUnavailable(f"MQTT over TLS: {error.message}", error.remedy) from error
+            not_permitted = isinstance(cause, OSError) and cause.errno in NOT_PERMITTED
+            kind = PortNotPermitted if not_permitted else AddressUnavailable
+            raise kind(f"{surface}: {error.message}", error.remedy) from error
         listeners.append(listener)
         port = listener.port
     return listeners

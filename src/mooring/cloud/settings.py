@@ -7,6 +7,7 @@ Lists come as comma-separated text in the environment.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 import re
 from enum import StrEnum
@@ -112,6 +113,12 @@ class CloudSettings(BaseSettings):
         default=8883,
         description="Port of MQTT over TLS; Azure's SDKs dial 8883 and nothing else. 0 picks one.",
     )
+    https_port: Port | None = Field(
+        default=None,
+        description="Port of HTTPS and of MQTT over WebSocket; most SDKs dial 443 and nothing "
+        "else. A port that is given is never replaced. 0 picks one.",
+        json_schema_extra={"default_text": "443, or 9443 where 443 is not permitted"},
+    )
     admin_bind: Annotated[Addresses, NoDecode, BeforeValidator(_split_list)] | None = Field(
         default=None,
         description="Addresses of the admin API; the same as `bind` unless given. "
@@ -173,12 +180,17 @@ class CloudSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> CloudSettings:
-        shared = set(self.bind) & set(self.admin_addresses)
-        if shared and self.mqtt_port == self.admin_port != 0:
-            raise ValueError(
-                f"mqtt_port and admin_port are both {self.mqtt_port} on {min(shared)}; "
-                "give them different ports"
-            )
+        served = [
+            ("mqtt_port", self.mqtt_port, self.bind),
+            ("https_port", self.https_port, self.bind),
+            ("admin_port", self.admin_port, self.admin_addresses),
+        ]
+        for (one, port, here), (other, other_port, there) in itertools.combinations(served, 2):
+            shared = set(here) & set(there)
+            if shared and port == other_port and port:
+                raise ValueError(
+                    f"{one} and {other} are both {port} on {min(shared)}; give them different ports"
+                )
         return self
 
     @property

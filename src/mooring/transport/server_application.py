@@ -11,11 +11,65 @@ from mooring.runtime.logs import get_logger
 from mooring.transport.admission import Admission, ListenerCounters
 from mooring.transport.limits import ListenerLimits
 from mooring.transport.server_tls import ServerTls
+from mooring.transport.tls_session import PeerCertificate
 
 if TYPE_CHECKING:
     from mooring.transport.server_connection import ServerConnection
 
 _log = get_logger("transport.server")
+
+
+class PeerConnection(Protocol):
+    """A connected peer, as an application sees it: over TLS, or over WebSocket in TLS."""
+
+    @property
+    def peer_address(self) -> str:
+        """Return the peer's IP address."""
+        ...
+
+    @property
+    def tls_version(self) -> str:
+        """Return ``"TLSv1.2"`` or ``"TLSv1.3"``."""
+        ...
+
+    @property
+    def handshake_s(self) -> float:
+        """Return the seconds from the accept to the end of the TLS handshake."""
+        ...
+
+    @property
+    def presented(self) -> tuple[PeerCertificate, ...]:
+        """Return the peer's certificates, its own first; empty after `forget_presented`."""
+        ...
+
+    @property
+    def is_closing(self) -> bool:
+        """Tell whether the connection is closing or closed: what is written now is dropped."""
+        ...
+
+    def forget_presented(self) -> None:
+        """Drop the peer's certificates."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send `data`."""
+        ...
+
+    def close(self) -> None:
+        """Send what was written, then close in order."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once; what is not sent yet is lost."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Deliver nothing more until `resume_reading`."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        ...
 
 
 class ServerApplication(Protocol):

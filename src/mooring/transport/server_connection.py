@@ -124,6 +124,14 @@ class ServerConnection(asyncio.Protocol):
         """Drop the peer's certificates: a third of an idle connection's memory."""
         self._presented = ()
 
+    def set_application(self, application: ServerApplication) -> None:
+        """Hand all that comes from now on to `application`, which is started already.
+
+        For a protocol that turns into another: HTTP into WebSocket.
+        """
+        if self._application is not None:
+            self._application = application
+
     def write(self, data: bytes) -> None:
         """Send `data`; what is written within one `data_received` leaves together, at its end.
 

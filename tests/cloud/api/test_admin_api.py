@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests.cloud.conftest import Device, MakeDevice
 from tests.support.certificates import Credential, certify, key_of
-from tests.support.cloud import CloudThread, cloud_on_thread
+from tests.support.cloud import CloudThread, cloud_on_thread, https_port
 
 from mooring.pki.certificates import load_certificate
 from mooring.storage.errors import StorageFull
@@ -272,7 +272,9 @@ def test_info_for_the_owner_has_what_a_machine_needs(cloud: CloudThread) -> None
 
     assert re.fullmatch(r"0ne[0-9A-F]{8}", facts["id_scope"])
     assert facts["global_endpoint"] == cloud.address
-    assert facts["ports"] == {"mqtt": 8883, "admin": 8081}
+    assert facts["ports"] == {"mqtt": 8883, "https": https_port(), "admin": 8081}
+    assert facts["service_url"] == cloud.https_url
+    assert facts["resource_id"].endswith("/providers/Microsoft.Devices/provisioningServices/dps")
     assert load_certificate(Path(facts["ca_file"]).read_text())
     assert facts["api_url"] == cloud.api_url
     assert facts["storage"]["state"] == "ok"

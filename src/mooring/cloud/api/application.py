@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from mooring import __version__
 from mooring.cloud.accounts.api import router as accounts_router
 from mooring.cloud.api.body_limit import BodyLimit
-from mooring.cloud.api.context import AdminServices, Caller, Services, authenticated
+from mooring.cloud.api.context import Caller, CloudServices, Services, authenticated
 from mooring.cloud.api.errors import install_error_handlers
 from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.api.json_body import well_formed_body
@@ -37,7 +37,7 @@ async def info(services: Services, caller: Caller) -> dict[str, Any]:
     return await services.information(caller.is_owner)
 
 
-def create_admin_app(services: AdminServices) -> FastAPI:
+def create_admin_app(services: CloudServices) -> FastAPI:
     """Return the application that serves `services` under ``/admin/v1``."""
     app = FastAPI(
         title="Mooring cloud, admin API",

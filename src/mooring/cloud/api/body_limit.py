@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mooring.cloud.api.errors import RequestRefused, error_answer
+from mooring.cloud.api.errors import RequestRefused, answer_refusal
+
+Refuse = Callable[[RequestRefused], ASGIApp]
+"""Takes a refusal; returns the answer in the shape of an API."""
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest request body: an enrollment with two certificates of 64 KiB and a twin, many times."""
@@ -13,10 +18,13 @@ MAX_BODY_BYTES = 1024 * 1024
 class BodyLimit:
     """ASGI middleware that answers 413 instead of reading on."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
-        """Guard `app`."""
+    def __init__(
+        self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES, refuse: Refuse = answer_refusal
+    ) -> None:
+        """Guard `app`; `refuse` makes the answers."""
         self._app = app
         self._max_bytes = max_bytes
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -27,7 +35,7 @@ class BodyLimit:
             if name == b"content-length" and (
                 not value.isdigit() or len(value) > 18 or int(value) > self._max_bytes
             ):
-                await self._refuse()(scope, receive, send)
+                await self._refuse(self._too_large())(scope, receive, send)
                 return
         received = 0
 
@@ -36,19 +44,16 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise RequestRefused(413, *_too_large(self._max_bytes))
+                raise self._too_large()
             return message
 
         await self._app(scope, counted, send)
 
-    def _refuse(self) -> ASGIApp:
-        code, message, remedy = _too_large(self._max_bytes)
-        return error_answer(413, code, message, remedy=remedy, headers={"connection": "close"})
-
-
-def _too_large(max_bytes: int) -> tuple[str, str, str]:
-    return (
-        "body-too-large",
-        f"the request body is larger than {max_bytes} bytes",
-        "send a smaller body",
-    )
+    def _too_large(self) -> RequestRefused:
+        return RequestRefused(
+            413,
+            "body-too-large",
+            f"the request body is larger than {self._max_bytes} bytes",
+            "send a smaller body",
+            headers={"connection": "close"},
+        )

@@ -20,7 +20,7 @@ from mooring.cloud.paging import MAX_PAGE_ITEMS
 
 
 @dataclass(frozen=True, slots=True)
-class AdminServices:
+class CloudServices:
     """Everything behind the admin API.
 
     `information` returns what `cloud info` shows, with keys when asked for; `create_hub` makes a
@@ -37,14 +37,14 @@ class AdminServices:
 
 
 # Not plain functions: FastAPI would run them on threads, and look-ups belong to the loop's.
-async def services_of(request: Request) -> AdminServices:
+async def services_of(request: Request) -> CloudServices:
     """Return the services behind the application that serves `request`."""
-    services: AdminServices = request.app.state.services
+    services: CloudServices = request.app.state.services
     return services
 
 
 async def authenticated(
-    services: Annotated[AdminServices, Depends(services_of)],
+    services: Annotated[CloudServices, Depends(services_of)],
     authorization: Annotated[str | None, Header()] = None,
 ) -> Principal:
     """Return who calls, by the bearer token."""
@@ -63,7 +63,7 @@ def owner_only(what: str) -> Callable[[Principal], Awaitable[Principal]]:
     return check
 
 
-Services = Annotated[AdminServices, Depends(services_of)]
+Services = Annotated[CloudServices, Depends(services_of)]
 Caller = Annotated[Principal, Depends(authenticated)]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="An etag, or * for any version.")

@@ -7,6 +7,7 @@ and the caller gets that id only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -35,15 +36,23 @@ class RequestRefused(Exception):
     """A request that the API itself refuses, before any service sees it."""
 
     def __init__(
-        self, status: int, code: str, message: str, remedy: str, *, field: str | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        remedy: str,
+        *,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Keep the HTTP `status` and the parts of the error."""
+        """Keep the HTTP `status`, the parts of the error, and headers for the answer."""
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.remedy = remedy
         self.field = field
+        self.headers = dict(headers or {})
 
 
 def error_answer(
@@ -72,6 +81,18 @@ def error_answer(
     )
 
 
+def answer_refusal(error: RequestRefused) -> JSONResponse:
+    """Return the answer to a request that the API itself refuses."""
+    return error_answer(
+        error.status,
+        error.code,
+        error.message,
+        remedy=error.remedy,
+        field=error.field,
+        headers=error.headers,
+    )
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Give every error of `app` the one shape."""
     app.add_exception_handler(RequestRefused, _answer)
@@ -92,9 +113,11 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         return _answer_validation(error)
     if isinstance(error, HTTPException):
         return _answer_http(error)
+    if isinstance(error, RequestRefused):
+        return answer_refusal(error)
     status = _status_of(error)
     if status >= 500:
-        return answer_failure(request.method, request.url.path, error, status)
+        return answer_failure(request.method, request.url.path, error)
     code, message, remedy = _facts_of(error)
     headers = {"www-authenticate": "Bearer"} if status == 401 else None
     return error_answer(
@@ -108,7 +131,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
 
 
 def _status_of(error: Exception) -> int:
-    if isinstance(error, RequestRefused | AccountError):
+    if isinstance(error, AccountError):
         return error.status
     if isinstance(error, HubNotFound):
         return 404  # to a device it is 401, as Azure's hubs say; here it is a path
@@ -127,8 +150,34 @@ def _facts_of(error: Exception) -> tuple[str, str, str]:
     )
 
 
-def answer_failure(method: str, path: str, error: Exception, status: int = 500) -> JSONResponse:
-    """Log what went wrong here, and return an answer that tells its tracking id."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a caller is told of what went wrong here."""
+
+    status: int
+    code: str
+    message: str
+    remedy: str
+    headers: Mapping[str, str]
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return what may be said of an `error` of ours: the cause stays in the log."""
+    if isinstance(error, StorageUnavailable):
+        # What the disk lacks is no secret, and the caller can do something about it.
+        return Failure(
+            503,
+            error.code,
+            "the storage takes nothing at present, and nothing was changed",
+            "free space on the disk of the state folder, then try again",
+            {"retry-after": str(RETRY_AFTER_S)},
+        )
+    remedy = "report the tracking id to whoever runs the cloud"
+    return Failure(500, "internal-error", _UNEXPECTED, remedy, {})
+
+
+def log_failure(method: str, path: str, error: Exception) -> str:
+    """Log what went wrong here, and return the tracking id under which it is found."""
     tracking_id = new_tracking_id()
     _log.error(
         "request failed",
@@ -137,22 +186,19 @@ def answer_failure(method: str, path: str, error: Exception, status: int = 500) 
         path=path,
         exc_info=error,
     )
-    if isinstance(error, StorageUnavailable):
-        # What the disk lacks is no secret, and the caller can do something about it.
-        return error_answer(
-            status,
-            error.code,
-            "the storage takes nothing at present, and nothing was changed",
-            remedy="free space on the disk of the state folder, then try again",
-            tracking_id=tracking_id,
-            headers={"retry-after": str(RETRY_AFTER_S)},
-        )
+    return tracking_id
+
+
+def answer_failure(method: str, path: str, error: Exception) -> JSONResponse:
+    """Log what went wrong here, and return an answer that tells its tracking id."""
+    failure = failure_of(error)
     return error_answer(
-        status,
-        "internal-error",
-        _UNEXPECTED,
-        remedy="report the tracking id to whoever runs the cloud",
-        tracking_id=tracking_id,
+        failure.status,
+        failure.code,
+        failure.message,
+        remedy=failure.remedy,
+        tracking_id=log_failure(method, path, error),
+        headers=failure.headers,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from mooring.cloud.api.context import AdminServices, Continuation, IfMatch, Limit, Services
+from mooring.cloud.api.context import CloudServices, Continuation, IfMatch, Limit, Services
 from mooring.cloud.dps.documents import (
     CertificateUpload,
     EnrollmentBody,
@@ -222,7 +222,7 @@ async def unlink_hub(host_name: str, services: Services) -> Response:
     return Response(status_code=204)
 
 
-async def _enrollment(services: AdminServices, enrollment: IndividualEnrollment) -> dict[str, Any]:
+async def _enrollment(services: CloudServices, enrollment: IndividualEnrollment) -> dict[str, Any]:
     try:
         registration = await services.dps.registrations.get(enrollment.registration_id)
     except RegistrationNotFound:

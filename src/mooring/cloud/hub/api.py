@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from mooring.cloud.accounts.model import ResourceKind
-from mooring.cloud.api.context import AdminServices, Caller, Continuation, IfMatch, Limit, Services
+from mooring.cloud.api.context import Caller, CloudServices, Continuation, IfMatch, Limit, Services
 from mooring.cloud.hub.documents import (
     DeviceBody,
     HubBody,
@@ -178,7 +178,7 @@ async def follow_telemetry(
 
 
 async def _lines(
-    services: AdminServices, hub: Hub, start: Start | datetime, device_id: str | None
+    services: CloudServices, hub: Hub, start: Start | datetime, device_id: str | None
 ) -> AsyncIterator[bytes]:
     events = services.hub.telemetry.follow(hub, start=start, device_id=device_id)
     closing = asyncio.create_task(services.closing.wait())

@@ -38,6 +38,7 @@ class _AzureErrorCode(IntEnum):
 class DpsErrorCode(_AzureErrorCode):
     """Codes of the Device Provisioning Service, device and service API."""
 
+    BAD_REQUEST = 400000, "BadRequest", "The request is not valid HTTP."
     JSON_MALFORMED = 400001, "JsonMalformed", "The request body is not valid JSON."
     ARGUMENT_INVALID = 400004, "ArgumentInvalid", "A value in the request is not valid."
     REGISTRATION_ID_MISMATCH = (
@@ -56,18 +57,23 @@ class DpsErrorCode(_AzureErrorCode):
     # One number for every refused proof; the message tells which (dps.md 1.9).
     UNAUTHORIZED = 401002, "Unauthorized", "Unauthorized"
     FORBIDDEN = 403002, "Forbidden", "The token does not carry the right that is needed."
+    NOT_FOUND = 404000, "NotFound", "There is nothing at this path."
     ID_SCOPE_NOT_FOUND = 404001, "IdScopeNotFound", "Unknown ID scope."
     OPERATION_NOT_FOUND = 404002, "OperationNotFound", "Unknown operation id."
     CERTIFICATE_NOT_FOUND = 404008, "CertificateNotFound", "Unknown certificate."
     ENROLLMENT_NOT_FOUND = 404201, "EnrollmentNotFound", "Enrollment not found."
     REGISTRATION_NOT_FOUND = 404202, "RegistrationNotFound", "Registration not found."
     METHOD_NOT_ALLOWED = 405000, "MethodNotAllowed", "The path does not allow this method."
+    REQUEST_TIMEOUT = 408000, "RequestTimeout", "The request did not come in time."
     CONFLICT = 409001, "Conflict", "The state of the resource does not allow this request."
     ENROLLMENT_EXISTS = 409201, "EnrollmentExists", "The enrollment exists already."
     PRECONDITION_FAILED = 412001, "PreconditionFailed", "The etag is not the current one."
     BODY_TOO_LARGE = 413001, "BodyTooLarge", "The request body is larger than allowed."
+    URL_TOO_LONG = 414000, "UrlTooLong", "The URL is longer than allowed."
     MEDIA_TYPE_UNSUPPORTED = 415000, "MediaTypeUnsupported", "The media type must be JSON."
+    UPGRADE_REQUIRED = 426000, "UpgradeRequired", "The protocol's version is not supported."
     THROTTLED = 429001, "Throttled", "Throttled."
+    HEADERS_TOO_LARGE = 431000, "HeadersTooLarge", "The request's headers are larger than allowed."
     INTERNAL_ERROR = 500001, "InternalError", "Internal error."
     NOT_IMPLEMENTED = 501001, "NotImplemented", "This server does not offer this operation."
     SERVICE_UNAVAILABLE = 503001, "ServiceUnavailable", "The service cannot answer now."
