@@ -18,6 +18,7 @@ from mooring.cloud.dps.model import (
     LinkedHub,
     Operation,
     RegisterCommand,
+    Registration,
     SubjectRules,
 )
 from mooring.cloud.dps.service import DpsService
@@ -56,23 +57,50 @@ class CloudWorld:
         *presented: Certificate,
         registration_id: str = "edgegw01",
         id_scope: str | None = None,
+        **fields: Any,
     ) -> Operation:
         """Register; the attempt is in `last_attempt` whatever comes of it."""
-        recorder = AttemptRecorder("registration", clock=self.clock)
+        command = self.command(presented, registration_id, id_scope, **fields)
         try:
-            return await self.dps.register(
-                RegisterCommand(
-                    id_scope=self.dps.id_scope if id_scope is None else id_scope,
-                    registration_id=registration_id,
-                    presented=presented,
-                    payload=None,
-                    api_version="2019-03-31",
-                    source_address="127.0.0.1",
-                    recorder=recorder,
-                )
-            )
+            return await self.dps.register(command)
         finally:
-            self.last_attempt = recorder.snapshot()
+            self.last_attempt = command.recorder.snapshot()
+
+    async def look_up(
+        self,
+        *presented: Certificate,
+        registration_id: str = "edgegw01",
+        id_scope: str | None = None,
+        **fields: Any,
+    ) -> Registration:
+        """Look the registration up; the attempt is in `last_attempt` whatever comes of it."""
+        command = self.command(presented, registration_id, id_scope, **fields)
+        try:
+            return await self.dps.look_up(command)
+        finally:
+            self.last_attempt = command.recorder.snapshot()
+
+    def command(
+        self,
+        presented: tuple[Certificate, ...],
+        registration_id: str,
+        id_scope: str | None,
+        *,
+        payload: Any = None,
+        api_version: str = "2019-03-31",
+        sas_token: str | None = None,
+    ) -> RegisterCommand:
+        """Return a device's request, with a recorder of its own."""
+        return RegisterCommand(
+            id_scope=self.dps.id_scope if id_scope is None else id_scope,
+            registration_id=registration_id,
+            presented=presented,
+            payload=payload,
+            api_version=api_version,
+            source_address="127.0.0.1",
+            recorder=AttemptRecorder("registration", clock=self.clock),
+            sas_token=sas_token,
+        )
 
     async def connect(
         self,

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
 from mooring.cloud.dps.allocation import NoHub, choose_hub
+from mooring.cloud.dps.attesting import Attestor, Entitled
 from mooring.cloud.dps.authorities import AuthorityCache
-from mooring.cloud.dps.errors import DpsError, IdScopeUnknown, Overloaded
+from mooring.cloud.dps.errors import DpsError, Overloaded
 from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs, PinnedLeaf
 from mooring.cloud.dps.linking import LinkedHubService
-from mooring.cloud.dps.matching import check_identity, check_individual, find_group, find_path
 from mooring.cloud.dps.model import (
-    EnrollmentTerms,
     Operation,
     ProvisioningStatus,
     RegisterCommand,
     Registration,
-    ReprovisionPolicy,
     SubjectRules,
 )
+from mooring.cloud.dps.registrations import registration_missing
 from mooring.cloud.dps.store import BasisChanged, DpsStore, RegistrationBasis
 from mooring.cloud.etags import new_etag
 from mooring.cloud.preconditions import MAX_TRIES, RecordsFull
 from mooring.cloud.work import Work
-from mooring.pki.certificates import sha256_thumbprint
 from mooring.pki.verifier import ChainVerifier
 from mooring.protocol.azure.error_codes import DpsErrorCode
-from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
 from mooring.runtime.attempts import Failure
 from mooring.runtime.clock import Clock
@@ -47,28 +43,6 @@ class _Decision:
     basis: RegistrationBasis
     hub_works: tuple[Work[None], ...]
     failure: Failure | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Entitled:
-    """The enrollment that takes the device, individual (no group id) or group."""
-
-    terms: EnrollmentTerms
-    device_id: str | None
-    enrollment_group_id: str | None
-    basis: RegistrationBasis
-    thumbprint: str
-    former: Registration | None
-
-    @property
-    def policy(self) -> ReprovisionPolicy:
-        return self.terms.reprovision_policy or ReprovisionPolicy()
-
-    @property
-    def name(self) -> str:
-        if self.enrollment_group_id is not None:
-            return f"enrollment group {self.enrollment_group_id!r}"
-        return "its individual enrollment"
 
 
 class Registrar:
@@ -92,9 +66,9 @@ class Registrar:
         self._hubs = hubs
         self._authorities = authorities
         self._linked = linked
-        self._id_scope = id_scope
-        self._verifier = verifier
-        self._subject_rules = subject_rules
+        self._attestor = Attestor(
+            store, authorities, id_scope=id_scope, verifier=verifier, subject_rules=subject_rules
+        )
         self._clock = clock
         self._limit = limit
         # Operation ids have the shape that the real service's have: a number, 16 hex digits that
@@ -109,25 +83,28 @@ class Registrar:
             command.recorder.fail(error.code, error.message, error.remedy)
             raise
 
+    async def look_up(self, command: RegisterCommand) -> Registration:
+        """See `DpsService.look_up`."""
+        recorder = command.recorder
+        try:
+            proof = self._attestor.begin(command)
+            entitled = await self._attestor.entitle(command, proof, self._clock.now())
+            recorder.passed(entitled.name)
+            recorder.begin("record")
+            if entitled.former is None:
+                raise registration_missing(command.registration_id)
+        except DpsError as error:
+            recorder.fail(error.code, error.message, error.remedy)
+            raise
+        recorder.passed()
+        return entitled.former
+
     async def _register(self, command: RegisterCommand) -> Operation:
         recorder = command.recorder
-        recorder.begin("scope")
-        if not hmac.compare_digest(command.id_scope.encode(), self._id_scope.encode()):
-            raise IdScopeUnknown(
-                f"The device asks for ID scope {quoted(command.id_scope)}; this service is "
-                f"{self._id_scope}.",
-                "Copy the ID scope of this service into the device's configuration, or point the "
-                "device to the other service.",
-                field="idScope",
-                wire_message=DpsErrorCode.ID_SCOPE_NOT_FOUND.text,
-            )
-        recorder.begin("identity")
-        leaf = check_identity(command, self._subject_rules)
-        recorder.context["thumbprint"] = thumbprint = sha256_thumbprint(leaf)
-        recorder.passed(f"CN {command.registration_id}")
+        proof = self._attestor.begin(command)
         for _ in range(MAX_TRIES):
             now = self._clock.now()
-            entitled = await self._attest(command, thumbprint, now)
+            entitled = await self._attestor.entitle(command, proof, now)
             decision = self._decide(command, entitled, now)
             operation = Operation(
                 f"{self._operation_prefix}{uuid.uuid4()}", decision.registration, now
@@ -161,40 +138,7 @@ class Registrar:
             wire_message=DpsErrorCode.THROTTLED.text,
         )
 
-    async def _attest(self, command: RegisterCommand, thumbprint: str, now: datetime) -> _Entitled:
-        """Find the enrollment that takes the device; the stage ``enrollment`` stays open."""
-        recorder = command.recorder
-        recorder.begin("attestation")
-        enrollment, former = await self._store.find_standing(command.registration_id)
-        former_etag = None if former is None else former.etag
-        if enrollment is not None:
-            check_individual(enrollment, command.presented[0], thumbprint, self._verifier, now)
-            recorder.passed(f"SHA-256 {thumbprint}")
-            recorder.begin("enrollment")
-            return _Entitled(
-                enrollment.terms,
-                enrollment.device_id,
-                None,
-                RegistrationBasis(enrollment.etag, None, former_etag),
-                thumbprint,
-                former,
-            )
-        authorities = self._authorities.current
-        path = find_path(command, authorities, self._verifier, now)
-        recorder.passed(f"{len(path.certificates)} certificates, {len(path.known)} known CAs")
-        recorder.begin("enrollment")
-        group = find_group(command, path, authorities)
-        recorder.context["enrollment_group_id"] = group.enrollment_group_id
-        return _Entitled(
-            group.terms,
-            None,
-            group.enrollment_group_id,
-            RegistrationBasis(None, authorities.version, former_etag),
-            thumbprint,
-            former,
-        )
-
-    def _decide(self, command: RegisterCommand, entitled: _Entitled, now: datetime) -> _Decision:
+    def _decide(self, command: RegisterCommand, entitled: Entitled, now: datetime) -> _Decision:
         recorder = command.recorder
         if entitled.terms.provisioning_status is ProvisioningStatus.DISABLED:
             group = entitled.enrollment_group_id is not None
@@ -231,7 +175,7 @@ class Registrar:
             registration, entitled.basis, self._prepare_hub(registration, entitled), None
         )
 
-    def _allocate(self, command: RegisterCommand, entitled: _Entitled) -> str:
+    def _allocate(self, command: RegisterCommand, entitled: Entitled) -> str:
         former = entitled.former
         present = [hub for hub in self._linked.current if self._hubs.has_hub(hub.host_name)]
         stays = not entitled.policy.update_hub_assignment
@@ -249,7 +193,7 @@ class Registrar:
     def _record(
         self,
         command: RegisterCommand,
-        entitled: _Entitled,
+        entitled: Entitled,
         status: RegistrationStatus,
         now: datetime,
         *,
@@ -291,7 +235,7 @@ class Registrar:
         )
 
     def _prepare_hub(
-        self, registration: Registration, entitled: _Entitled
+        self, registration: Registration, entitled: Entitled
     ) -> tuple[Work[None], ...]:
         assert registration.assigned_hub is not None
         assert registration.device_id is not None

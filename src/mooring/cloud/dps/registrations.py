@@ -8,7 +8,18 @@ from mooring.cloud.dps.model import Registration
 from mooring.cloud.dps.store import DpsStore
 from mooring.cloud.paging import Page, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged
+from mooring.protocol.azure.error_codes import DpsErrorCode
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
+
+
+def registration_missing(registration_id: str) -> RegistrationNotFound:
+    """Return the refusal of an id that no record has."""
+    return RegistrationNotFound(
+        f"There is no registration record {registration_id!r}.",
+        "A record is made when the device first registers; see the attempts for why it did not.",
+        field="registrationId",
+        wire_message=DpsErrorCode.REGISTRATION_NOT_FOUND.text,
+    )
 
 
 class RegistrationService:
@@ -22,12 +33,7 @@ class RegistrationService:
         """Return one, found without regard to case. Raises RegistrationNotFound."""
         registration = await self._store.find_registration(registration_id)
         if registration is None:
-            raise RegistrationNotFound(
-                f"There is no registration record {registration_id!r}.",
-                "A record is made when the device first registers; see the attempts for why it "
-                "did not.",
-                field="registrationId",
-            )
+            raise registration_missing(registration_id)
         return registration
 
     async def list(

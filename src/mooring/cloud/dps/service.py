@@ -12,7 +12,7 @@ from mooring.cloud.dps.errors import OperationNotFound
 from mooring.cloud.dps.groups import GroupService
 from mooring.cloud.dps.hubs import LinkedHubs
 from mooring.cloud.dps.linking import LinkedHubService
-from mooring.cloud.dps.model import Operation, RegisterCommand, SubjectRules
+from mooring.cloud.dps.model import Operation, RegisterCommand, Registration, SubjectRules
 from mooring.cloud.dps.registering import Registrar
 from mooring.cloud.dps.registrations import RegistrationService
 from mooring.cloud.dps.store import DpsStore
@@ -116,6 +116,20 @@ class DpsService:
             mooring.storage.errors.StorageUnavailable: Nothing was recorded; answer 503 or drop.
         """
         return await self._registrar.register(command)
+
+    async def look_up(self, command: RegisterCommand) -> Registration:
+        """Return the registration record of a device that proves itself as for `register`.
+
+        Changes nothing. A disabled enrollment does not hide the record.
+
+        Stages given to the recorder: ``scope``, ``identity``, ``attestation``, ``enrollment``,
+        ``record``.
+
+        Raises:
+            IdScopeUnknown, RegistrationRefused, InputInvalid: As `register`.
+            RegistrationNotFound: 404/404202, the device never registered.
+        """
+        return await self._registrar.look_up(command)
 
     async def get_operation(self, operation_id: str, registration_id: str) -> Operation:
         """Return an operation of `registration_id`; those of others do not exist for it.
