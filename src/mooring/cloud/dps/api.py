@@ -21,6 +21,7 @@ from mooring.cloud.dps.documents import (
 )
 from mooring.cloud.dps.errors import RegistrationNotFound
 from mooring.cloud.dps.model import IndividualEnrollment, LinkedHub
+from mooring.cloud.etags import bare_etag
 
 router = APIRouter(prefix="/dps", tags=["dps"])
 
@@ -231,5 +232,5 @@ async def _enrollment(services: CloudServices, enrollment: IndividualEnrollment)
 
 
 def _with_etag(response: Response, document: dict[str, Any]) -> dict[str, Any]:
-    response.headers["etag"] = f'"{document["etag"]}"'
+    response.headers["etag"] = f'"{bare_etag(document["etag"])}"'
     return document
