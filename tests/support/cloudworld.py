@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from tests.support import authority
@@ -20,6 +21,8 @@ from mooring.cloud.dps.model import (
     RegisterCommand,
     Registration,
     SubjectRules,
+    SymmetricKeys,
+    SymmetricKeySlots,
 )
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect
@@ -27,6 +30,7 @@ from mooring.cloud.hub.service import HubService
 from mooring.cloud.linked_hubs import OwnHubs
 from mooring.pki.certificates import Certificate
 from mooring.pki.plans import Issued
+from mooring.protocol.azure.sas import decode_key, encode_key, format_sas_token
 from mooring.runtime.attempts import Attempt, AttemptRecorder
 
 
@@ -138,6 +142,41 @@ class CloudWorld:
             EnrollmentDraft(
                 registration_id, CertificateSlots(certificate.certificate_pem), **fields
             )
+        )
+
+    async def enroll_keys(
+        self, *keys: bytes, registration_id: str = "edgegw01", **fields: Any
+    ) -> SymmetricKeys:
+        """Enroll one device by symmetric keys; those that are not given are made."""
+        enrollment = await self.dps.enrollments.put(
+            EnrollmentDraft(registration_id, SymmetricKeySlots(*map(encode_key, keys)), **fields)
+        )
+        assert isinstance(enrollment.attestation, SymmetricKeys)
+        return enrollment.attestation
+
+    async def add_keyed_group(
+        self, name: str, *keys: bytes, terms: EnrollmentTerms | None = None
+    ) -> SymmetricKeys:
+        """Make a group of symmetric keys; those that are not given are made."""
+        group = await self.dps.groups.put(
+            GroupDraft(name, SymmetricKeySlots(*map(encode_key, keys)), terms or EnrollmentTerms())
+        )
+        assert isinstance(group.attestation, SymmetricKeys)
+        return group.attestation
+
+    def token(
+        self,
+        key: str | bytes,
+        registration_id: str = "edgegw01",
+        *,
+        lifetime: timedelta = timedelta(hours=1),
+        resource: str | None = None,
+    ) -> str:
+        """Return a device's token as the SDKs sign it."""
+        return format_sas_token(
+            resource or f"{self.dps.id_scope}/registrations/{registration_id}",
+            decode_key(key) if isinstance(key, str) else key,
+            expires_at=self.clock.now() + lifetime,
         )
 
     @property

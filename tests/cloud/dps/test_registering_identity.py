@@ -40,12 +40,13 @@ async def test_register_at_another_scope_is_404001(world: CloudWorld) -> None:
     assert world.stages == ["scope"]
 
 
-async def test_register_without_a_certificate_is_refused(world: CloudWorld) -> None:
+async def test_register_with_neither_certificate_nor_token_is_refused(world: CloudWorld) -> None:
     with pytest.raises(RegistrationRefused) as refused:
         await world.register()
 
     assert refused.value.error_code == 401002
-    assert world.failure == ("identity", "no-certificate")
+    assert refused.value.wire_message == "Unauthorized"
+    assert world.failure == ("identity", "no-credentials")
 
 
 async def test_register_as_another_than_the_common_name_is_refused(world: CloudWorld) -> None:

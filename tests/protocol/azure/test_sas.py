@@ -20,10 +20,12 @@ from mooring.protocol.azure.sas import (
     CLOCK_SKEW,
     MAX_TOKEN_CHARS,
     SasToken,
+    check_not_expired,
     decode_key,
     derive_device_key,
     encode_key,
     format_sas_token,
+    is_signed_by,
     parse_sas_token,
     resource_covers,
     verify_sas_token,
@@ -256,3 +258,15 @@ def test_key_when_not_base64_of_allowed_length_is_refused_without_showing_it(tex
         decode_key(text, field="primaryKey")
     assert refusal.value.message.startswith("primaryKey")
     assert not text or text not in refusal.value.message
+
+
+def test_who_signed_is_told_apart_from_when_it_ends() -> None:
+    token = parse_sas_token(UPPER)
+
+    assert is_signed_by(token, decode_key(DEVICE_KEY))
+    assert not is_signed_by(token, decode_key(GROUP_KEY))
+    check_not_expired(token, now=END + CLOCK_SKEW)
+    with pytest.raises(SasExpired):
+        check_not_expired(token, now=END + CLOCK_SKEW + timedelta(seconds=1))
+    with pytest.raises(ValueError, match="time zone"):
+        check_not_expired(token, now=END.replace(tzinfo=None))

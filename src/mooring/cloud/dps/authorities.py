@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from mooring.cloud.dps.model import (
     CaCertificate,
@@ -15,6 +15,7 @@ from mooring.cloud.dps.model import (
 from mooring.cloud.dps.store import AuthorityRecords, DpsStore
 from mooring.pki.verifier import CaSet
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
+from mooring.protocol.azure.sas import decode_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,15 @@ class GroupClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyedGroup:
+    """A group of symmetric keys; the keys as bytes, from which its devices' keys are derived."""
+
+    group: EnrollmentGroup
+    primary: bytes = field(repr=False)
+    secondary: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Authorities:
     """CA certificates and groups of one moment, ready for matching.
 
@@ -42,6 +52,7 @@ class Authorities:
             be told from "unknown".
         verified: SHA-256 thumbprints of the verified CA certificates.
         claims: By SHA-256 thumbprint, in the order of group ids.
+        keyed: The groups of symmetric keys, in the order of their ids.
     """
 
     version: int
@@ -50,6 +61,7 @@ class Authorities:
     known: CaSet
     verified: frozenset[str]
     claims: dict[str, tuple[GroupClaim, ...]]
+    keyed: tuple[KeyedGroup, ...]
 
     @classmethod
     def of(cls, records: AuthorityRecords) -> Authorities:
@@ -77,6 +89,7 @@ class Authorities:
                 if record.verified
             ),
             claims={thumbprint: tuple(groups) for thumbprint, groups in claims.items()},
+            keyed=tuple(_keyed(records.groups)),
         )
 
 
@@ -103,6 +116,13 @@ class AuthorityCache:
         if fresh.version >= self.current.version:
             self.current = fresh
         return self.current
+
+
+def _keyed(groups: Iterable[EnrollmentGroup]) -> Iterator[KeyedGroup]:
+    for group in groups:
+        keys = group.attestation
+        if isinstance(keys, SymmetricKeys):
+            yield KeyedGroup(group, decode_key(keys.primary), decode_key(keys.secondary))
 
 
 def _claimed(

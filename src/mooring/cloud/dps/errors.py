@@ -64,7 +64,7 @@ class LimitReached(DpsError):
 class RegistrationRefused(DpsError):
     """The device proved nothing that an enrollment asks for (Azure: 401002).
 
-    `wire_message` is ``Invalid certificate.`` or ``CA certificate not found.``.
+    `wire_message` is ``Invalid certificate.``, ``CA certificate not found.`` or ``Unauthorized``.
     """
 
     code = "registration-refused"

@@ -1,4 +1,4 @@
-"""Which enrollment takes a device: attestation by X.509.
+"""Which enrollment takes a device: attestation by X.509 (by symmetric key: `token_matching`).
 
 An individual enrollment of the registration id decides alone, whatever groups say. Only without
 one are groups tried, from the certificate's issuer upwards, and the first found decides
@@ -12,12 +12,11 @@ import re
 from datetime import datetime
 
 from mooring.cloud.dps.authorities import Authorities, GroupClaim
-from mooring.cloud.dps.errors import InputInvalid, RegistrationRefused
-from mooring.cloud.dps.inputs import check_id
+from mooring.cloud.dps.errors import RegistrationRefused
 from mooring.cloud.dps.model import (
+    CaReferences,
     ClientCertificates,
     EnrollmentGroup,
-    IndividualEnrollment,
     ProvisioningStatus,
     RegisterCommand,
     SubjectRules,
@@ -44,75 +43,54 @@ _CODES = {
 }
 
 
-def check_identity(command: RegisterCommand, rules: SubjectRules) -> Certificate:
-    """Return the device's certificate if it says that it is the registration id's.
+def check_common_name(registration_id: str, leaf: Certificate, rules: SubjectRules) -> None:
+    """Return if the certificate says that it is the registration id's.
 
     Raises:
-        InputInvalid: The registration id has a forbidden shape.
-        RegistrationRefused: No certificate, no common name, another one, or a subject that
-            breaks the guide's rules where those are asked for.
+        RegistrationRefused: No common name, another one, or a subject that breaks the guide's
+            rules where those are asked for.
     """
-    try:
-        check_id(command.registration_id, field="registrationId")
-    except InputInvalid as error:
-        error.code = "registration-id-malformed"
-        raise
-    if not command.presented:
-        raise _refused(
-            "no-certificate",
-            "The device presented no certificate in the TLS handshake.",
-            "Configure the device with its certificate and private key; symmetric keys are not "
-            "served here.",
-            wire="Unauthorized",
-        )
-    leaf = command.presented[0]
     name = common_name(leaf)
     if name is None:
         raise _refused(
             "common-name-missing",
             f"The device's certificate ({format_name(leaf.subject)}) does not have exactly one "
             "common name.",
-            f"Issue it with the common name {command.registration_id!r}.",
+            f"Issue it with the common name {registration_id!r}.",
         )
-    if fold(name) != fold(command.registration_id):
+    if fold(name) != fold(registration_id):
         raise _refused(
             "common-name-not-registration-id",
-            f"The device registers as {command.registration_id!r}, but its certificate's common "
+            f"The device registers as {registration_id!r}, but its certificate's common "
             f"name is {quoted(name)}.",
             "Make both the same: correct the registration id in the device's configuration, or "
-            f"issue a certificate with the common name {command.registration_id!r}.",
+            f"issue a certificate with the common name {registration_id!r}.",
         )
     if rules is SubjectRules.GUIDE:
         _check_guide_rules(leaf, name)
-    return leaf
 
 
-def check_individual(
-    enrollment: IndividualEnrollment,
+def check_pinned(
+    registration_id: str,
+    certificates: ClientCertificates,
     leaf: Certificate,
     thumbprint: str,
     verifier: ChainVerifier,
     now: datetime,
 ) -> None:
-    """Return if `leaf` is one of the enrollment's certificates and may be used now.
+    """Return if `leaf` is one of an individual enrollment's certificates and may be used now.
 
     Raises:
         RegistrationRefused: ``certificate-not-enrolled``, or why it may not be used.
     """
-    attestation = enrollment.attestation
-    slots = (
-        (attestation.primary, attestation.secondary)
-        if isinstance(attestation, ClientCertificates)
-        else ()
-    )
     enrolled = False
-    for slot in slots:
+    for slot in (certificates.primary, certificates.secondary):
         if slot is not None:
             enrolled |= hmac.compare_digest(slot.sha256_thumbprint, thumbprint)
     if not enrolled:
         raise _refused(
             "certificate-not-enrolled",
-            f"Individual enrollment {enrollment.registration_id!r} is for another certificate: "
+            f"Individual enrollment {registration_id!r} is for another certificate: "
             f"the device presented SHA-256 {thumbprint}.",
             "Put the device's own certificate into the enrollment (not the CA that issued it), "
             "or delete the enrollment if a group is meant to take the device.",
@@ -121,6 +99,49 @@ def check_individual(
         verifier.verify_pinned(leaf, at=now)
     except ChainRefused as error:
         raise _chain_refused(error) from error
+
+
+def check_references(
+    command: RegisterCommand,
+    references: CaReferences,
+    authorities: Authorities,
+    verifier: ChainVerifier,
+    now: datetime,
+) -> VerifiedPath:
+    """Return the way from the device's certificate to a CA that its enrollment refers to.
+
+    Raises:
+        RegistrationRefused: ``certificate-not-enrolled``, ``ca-not-verified``, or what is wrong
+            with the chain.
+    """
+    names = [name for name in (references.primary, references.secondary) if name is not None]
+    said = " or ".join(map(repr, names))
+    who = (
+        f"Individual enrollment {command.registration_id!r} asks for a certificate under CA {said}"
+    )
+    try:
+        path = verifier.verify(command.presented, authorities.known, at=now)
+    except ChainRefused as error:
+        if error.code == RefusalCode.UNKNOWN_CA:
+            raise _chain_end(command.presented, f"{who}, and") from error
+        raise _chain_refused(error) from error
+    above = {sha256_thumbprint(certificate) for certificate in path.known}
+    records = [authorities.certificates.get(fold(name)) for name in names]
+    found = [
+        record
+        for record in records
+        if record is not None and record.certificate.sha256_thumbprint in above
+    ]
+    if any(record.verified for record in found):
+        return path
+    if found:
+        raise _not_verified(f"{who}, which is not verified.")
+    raise _refused(
+        "certificate-not-enrolled",
+        f"{who}; the device's certificate hangs from another.",
+        "Have that CA issue the device's certificate, or let the enrollment refer to the CA that "
+        "did.",
+    )
 
 
 def find_path(
@@ -222,11 +243,16 @@ def _unknown_ca(command: RegisterCommand, authorities: Authorities) -> Registrat
     if not authorities.claims:
         return _refused(
             "no-enrollment",
-            f"{who} there is no enrollment group at all.",
+            f"{who} there is no enrollment group for certificates at all.",
             "Create an individual enrollment for the device, or upload and verify the CA that "
             "issued its certificate and create an enrollment group for it.",
             wire=CA_NOT_FOUND,
         )
+    return _chain_end(presented, who)
+
+
+def _chain_end(presented: tuple[Certificate, ...], who: str) -> RegistrationRefused:
+    """Return the refusal of a chain that leads to no CA known here; `who` begins the sentence."""
     top = presented[0]
     for _ in presented:
         above = next(
@@ -261,10 +287,16 @@ def _unknown_ca(command: RegisterCommand, authorities: Authorities) -> Registrat
 
 
 def _ca_not_verified(group: EnrollmentGroup) -> RegistrationRefused:
+    return _not_verified(
+        f"The device belongs to enrollment group {group.enrollment_group_id!r}, but the CA "
+        "certificate of that group is not verified."
+    )
+
+
+def _not_verified(message: str) -> RegistrationRefused:
     return _refused(
         "ca-not-verified",
-        f"The device belongs to enrollment group {group.enrollment_group_id!r}, but the CA "
-        "certificate of that group is not verified.",
+        message,
         "Prove possession of the CA: generate a verification code, sign a certificate with it as "
         "common name, and verify (mooring dps certificate verify).",
         wire=CA_NOT_FOUND,

@@ -11,13 +11,14 @@ from mooring.cloud.dps.allocation import NoHub, choose_hub
 from mooring.cloud.dps.attesting import Attestor, Entitled
 from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.errors import DpsError, Overloaded
-from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs, PinnedLeaf
+from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs
 from mooring.cloud.dps.linking import LinkedHubService
 from mooring.cloud.dps.model import (
+    IndividualEnrollment,
     Operation,
-    ProvisioningStatus,
     RegisterCommand,
     Registration,
+    ReprovisionPolicy,
     SubjectRules,
 )
 from mooring.cloud.dps.registrations import registration_missing
@@ -87,8 +88,8 @@ class Registrar:
         """See `DpsService.look_up`."""
         recorder = command.recorder
         try:
-            proof = self._attestor.begin(command)
-            entitled = await self._attestor.entitle(command, proof, self._clock.now())
+            leaf = self._attestor.begin(command)
+            entitled = await self._attestor.entitle(command, leaf, self._clock.now())
             recorder.passed(entitled.name)
             recorder.begin("record")
             if entitled.former is None:
@@ -101,10 +102,10 @@ class Registrar:
 
     async def _register(self, command: RegisterCommand) -> Operation:
         recorder = command.recorder
-        proof = self._attestor.begin(command)
+        leaf = self._attestor.begin(command)
         for _ in range(MAX_TRIES):
             now = self._clock.now()
-            entitled = await self._attestor.entitle(command, proof, now)
+            entitled = await self._attestor.entitle(command, leaf, now)
             decision = self._decide(command, entitled, now)
             operation = Operation(
                 f"{self._operation_prefix}{uuid.uuid4()}", decision.registration, now
@@ -140,7 +141,7 @@ class Registrar:
 
     def _decide(self, command: RegisterCommand, entitled: Entitled, now: datetime) -> _Decision:
         recorder = command.recorder
-        if entitled.terms.provisioning_status is ProvisioningStatus.DISABLED:
+        if entitled.is_disabled:
             group = entitled.enrollment_group_id is not None
             failure = Failure(
                 "enrollment",
@@ -178,7 +179,7 @@ class Registrar:
     def _allocate(self, command: RegisterCommand, entitled: Entitled) -> str:
         former = entitled.former
         present = [hub for hub in self._linked.current if self._hubs.has_hub(hub.host_name)]
-        stays = not entitled.policy.update_hub_assignment
+        stays = not _policy(entitled).update_hub_assignment
         if stays and former is not None and former.assigned_hub is not None:
             if self._hubs.has_hub(former.assigned_hub):
                 return former.assigned_hub
@@ -188,7 +189,7 @@ class Registrar:
                 "Delete the device's registration record, so that it is assigned anew, or change "
                 "the re-provisioning policy.",
             )
-        return choose_hub(command.registration_id, entitled.terms, present)
+        return choose_hub(command.registration_id, entitled.enrollment.terms, present)
 
     def _record(
         self,
@@ -205,12 +206,14 @@ class Registrar:
         substatus = None
         if host_name is not None:
             # Azure: another device id in the enrollment counts once the record is deleted.
-            device_id = device_id or entitled.device_id or command.registration_id
+            enrollment = entitled.enrollment
+            wanted = enrollment.device_id if isinstance(enrollment, IndividualEnrollment) else None
+            device_id = device_id or wanted or command.registration_id
             substatus = RegistrationSubstatus.INITIAL_ASSIGNMENT
             if assigned_hub not in (None, host_name):
                 substatus = (
                     RegistrationSubstatus.DEVICE_DATA_MIGRATED
-                    if entitled.policy.migrate_device_data
+                    if _policy(entitled).migrate_device_data
                     else RegistrationSubstatus.DEVICE_DATA_RESET
                 )
             assigned_hub = host_name
@@ -229,6 +232,7 @@ class Registrar:
             etag=new_etag(),
             created_at=now if former is None else former.created_at,
             updated_at=now,
+            attestation_type=entitled.attestation_type,
             initial_hub=assigned_hub
             if former is None or former.initial_hub is None
             else former.initial_hub,
@@ -240,20 +244,20 @@ class Registrar:
         assert registration.assigned_hub is not None
         assert registration.device_id is not None
         former = entitled.former
-        policy = entitled.policy
+        policy = _policy(entitled)
         before = None if former is None else former.assigned_hub
         works = [
             self._hubs.prepare_device(
                 registration.assigned_hub,
                 DeviceAssignment(
                     device_id=registration.device_id,
-                    credentials=PinnedLeaf(entitled.thumbprint),
-                    initial_twin=entitled.terms.initial_twin,
+                    credentials=entitled.credentials,
+                    initial_twin=entitled.enrollment.terms.initial_twin,
                     # Azure: on the same hub, the policy "reset" is a factory reset.
                     reset_twin=before is not None
                     and policy.update_hub_assignment
                     and not policy.migrate_device_data,
-                    iot_edge=entitled.terms.iot_edge,
+                    iot_edge=entitled.enrollment.terms.iot_edge,
                 ),
             )
         ]
@@ -261,3 +265,7 @@ class Registrar:
         if moved and before is not None and self._hubs.has_hub(before):
             works.append(self._hubs.prepare_removal(before, registration.device_id))
         return tuple(works)
+
+
+def _policy(entitled: Entitled) -> ReprovisionPolicy:
+    return entitled.enrollment.terms.reprovision_policy or ReprovisionPolicy()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mooring.cloud.dps.model import Operation, Registration
+from mooring.cloud.dps.model import AttestationType, Operation, Registration
 from mooring.protocol.azure.dps_payloads import (
     OperationStatus,
     RegistrationState,
     RegistrationStatus,
+    SymmetricKeyResult,
     X509Result,
     encode_operation,
 )
@@ -15,6 +16,8 @@ from mooring.protocol.azure.dps_payloads import (
 def registration_state(registration: Registration) -> RegistrationState:
     """Return what a device is told of its registration."""
     assigned = registration.status is RegistrationStatus.ASSIGNED
+    group_id = registration.enrollment_group_id
+    by_key = registration.attestation_type is AttestationType.SYMMETRIC_KEY
     return RegistrationState(
         registration_id=registration.registration_id,
         status=registration.status,
@@ -26,7 +29,9 @@ def registration_state(registration: Registration) -> RegistrationState:
         etag=registration.etag,
         error_code=registration.error_code,
         error_message=registration.error_message,
-        x509=X509Result(enrollment_group_id=registration.enrollment_group_id),
+        x509=None if by_key else X509Result(enrollment_group_id=group_id),
+        symmetric_key=SymmetricKeyResult(group_id) if by_key else None,
+        payload=registration.payload if assigned else None,
     )
 
 

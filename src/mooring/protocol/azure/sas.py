@@ -171,12 +171,10 @@ def verify_sas_token(token: SasToken, keys: Iterable[bytes], *, now: datetime) -
         SasExpired: Signed, but ``se`` lies more than `CLOCK_SKEW` before `now`.
         ValueError: `now` is naive.
     """
-    if now.tzinfo is None:
-        raise ValueError("the time of a verification needs a time zone")
+    _check_aware(now)
     signed = False
     for key in keys:
-        expected = _sign(key, token.signed_resource, token.expires_at_s)
-        signed |= hmac.compare_digest(expected, token.signature)
+        signed |= is_signed_by(token, key)
     if not signed:
         raise SasSignatureWrong(
             "token is not signed with a key of its policy or device",
@@ -184,6 +182,23 @@ def verify_sas_token(token: SasToken, keys: Iterable[bytes], *, now: datetime) -
             "over sr as sent, a line feed and se.",
             field="sig",
         )
+    check_not_expired(token, now=now)
+
+
+def is_signed_by(token: SasToken, key: bytes) -> bool:
+    """Return whether `key` (raw bytes) signed `token`; the comparison takes constant time."""
+    expected = _sign(key, token.signed_resource, token.expires_at_s)
+    return hmac.compare_digest(expected, token.signature)
+
+
+def check_not_expired(token: SasToken, *, now: datetime) -> None:
+    """Return if `token` opens something at `now`. Ask after its signature is known to be right.
+
+    Raises:
+        SasExpired: ``se`` lies more than `CLOCK_SKEW` before `now`.
+        ValueError: `now` is naive.
+    """
+    _check_aware(now)
     # Compared as numbers: twelve digits of seconds are years that no datetime holds.
     if token.expires_at_s < (now - CLOCK_SKEW).timestamp():
         raise SasExpired(
@@ -201,6 +216,11 @@ def resource_covers(resource: str, wanted: str, *, ignore_case: bool = False) ->
     """
     having = _segments(resource, ignore_case)
     return having == _segments(wanted, ignore_case)[: len(having)]
+
+
+def _check_aware(now: datetime) -> None:
+    if now.tzinfo is None:
+        raise ValueError("the time of a verification needs a time zone")
 
 
 def _segments(resource: str, ignore_case: bool) -> list[str]:
