@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support import authority
+from tests.support.certificates import certify, key_of
 from tests.support.cloudworld import CloudWorld
 
 from mooring.cloud.dps.errors import RegistrationRefused
@@ -16,6 +17,7 @@ from mooring.cloud.dps.model import (
     GroupDraft,
     ProvisioningStatus,
 )
+from mooring.pki.certificates import sha256_thumbprint
 from mooring.pki.plans import Issued
 from mooring.protocol.azure.registration_state import RegistrationStatus
 
@@ -300,6 +302,96 @@ async def test_the_secondary_ca_of_a_group_admits_too(world: CloudWorld) -> None
     operation = await world.register(*authority.device(new).presented_chain)
 
     assert operation.registration.enrollment_group_id == "plant"
+
+
+async def test_the_secondary_signing_certificate_of_a_group_admits_too(world: CloudWorld) -> None:
+    top = authority.root()
+    old, new = authority.intermediate(top, "line a"), authority.intermediate(top, "line b")
+    await world.add_ca("top", top)
+    await world.dps.groups.put(
+        GroupDraft("lines", CertificateSlots(old.certificate_pem, new.certificate_pem))
+    )
+
+    operation = await world.register(*authority.device(new).presented_chain)
+
+    assert operation.registration.enrollment_group_id == "lines"
+
+
+async def test_a_renewed_leaf_moves_the_hubs_thumbprint(world: CloudWorld) -> None:
+    top = authority.root()
+    await world.add_ca("top", top)
+    await world.add_group("plant", "top")
+    await world.register(*authority.device(top).presented_chain)
+    renewed = authority.device(top)
+
+    await world.register(*renewed.presented_chain)
+
+    device = await world.hubs.devices.get(world.hub, "edgegw01")
+    assert device.authentication.primary_thumbprint == sha256_thumbprint(renewed.certificate)
+    assert device.authentication.secondary_thumbprint == sha256_thumbprint(renewed.certificate)
+
+
+async def test_a_disabled_group_of_a_signing_certificate_beats_the_roots_enabled_one(
+    world: CloudWorld,
+) -> None:
+    top = authority.root()
+    line = authority.intermediate(top)
+    await world.add_ca("top", top)
+    await world.add_group("a-top", "top")
+    await world.dps.groups.put(
+        GroupDraft("b-line", CertificateSlots(line.certificate_pem), DISABLED)
+    )
+
+    operation = await world.register(*authority.device(line).presented_chain)
+
+    assert operation.registration.status is RegistrationStatus.DISABLED
+    assert operation.registration.enrollment_group_id == "b-line"
+
+
+async def test_a_reissued_ca_of_the_same_key_counts_once_it_is_uploaded(world: CloudWorld) -> None:
+    first = certify("quayroot", key_of("ec"), ca=True)
+    reissued = certify("quayroot", key_of("ec"), ca=True)
+    leaf = certify("edgegw01", key_of("ec#2"), first)
+    await world.add_ca("other", authority.root())
+    await world.add_group("others", "other")
+
+    with pytest.raises(RegistrationRefused):
+        await world.register(leaf.certificate, reissued.certificate)
+
+    await world.dps.certificates.add("reissued", reissued.pem.decode(), verified=True)
+    await world.add_group("plant", "reissued")
+    operation = await world.register(leaf.certificate, first.certificate)
+
+    assert operation.registration.enrollment_group_id == "plant"
+
+
+@pytest.mark.parametrize("path_length", [0, None])
+async def test_the_path_length_of_a_ca_counts(world: CloudWorld, path_length: int | None) -> None:
+    top = certify("quayroot", key_of("ec"), ca=True, path_length=path_length)
+    line = certify("line", key_of("ec#2"), top, ca=True)
+    leaf = certify("edgegw01", key_of("ec#3"), line)
+    await world.dps.certificates.add("top", top.pem.decode(), verified=True)
+    await world.add_group("plant", "top")
+
+    if path_length is None:
+        operation = await world.register(leaf.certificate, line.certificate)
+        assert operation.registration.enrollment_group_id == "plant"
+        return
+    with pytest.raises(RegistrationRefused):
+        await world.register(leaf.certificate, line.certificate)
+    assert world.failure == ("attestation", "path-length-exceeded")
+
+
+async def test_a_leaf_that_is_no_ca_cannot_issue_devices(world: CloudWorld) -> None:
+    top = certify("quayroot", key_of("ec"), ca=True)
+    leaf = certify("edgegw02", key_of("ec#2"), top)
+    forged = certify("edgegw01", key_of("ec#3"), leaf)
+    await world.dps.certificates.add("top", top.pem.decode(), verified=True)
+    await world.add_group("plant", "top")
+
+    with pytest.raises(RegistrationRefused):
+        await world.register(forged.certificate, leaf.certificate)
+    assert world.failure == ("attestation", "issuer-not-ca")
 
 
 async def test_register_with_an_expired_leaf_is_refused(world: CloudWorld) -> None:
