@@ -25,7 +25,8 @@ HOMES = {
     "wsproto": ("transport/",),
     "typer": ("cli/",),
     "rich": ("cli/",),
-    "httpx": ("cli/",),
+    "httpx": ("cli/", "testing/calls.py"),
+    "pytest": ("testing/plugin.py",),
 }
 
 SANS_IO = ("socket", "ssl", "asyncio", "time", "logging", "random", "secrets", "threading")

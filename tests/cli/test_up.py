@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.cloud import loopback_address
 from tests.support.commandline import CommandLine, processes_of, wait_until
+
+from mooring.runtime.loopback import lend_loopback_address
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Generator[CommandLine]:
     """Return the command with an empty state and an address; whatever still runs is ended."""
-    with loopback_address() as address:
+    with lend_loopback_address() as address:
         yield CommandLine(tmp_path / "state", tmp_path, address)
         for process in processes_of(tmp_path):
             process.kill()
@@ -92,7 +93,7 @@ def test_up_detached_is_seen_by_status_and_by_a_second_up_and_ended_by_down(
 
 def test_up_on_another_folder_and_address_runs_beside(here: CommandLine, tmp_path: Path) -> None:
     _up(here)
-    with loopback_address() as address:
+    with lend_loopback_address() as address:
         beside = CommandLine(tmp_path / "beside", tmp_path, address)
         facts = beside.json("up", "--detach", "--bind", address, "--gateway-port", "0")
         assert facts["id_scope"] != here.json("cloud", "info")["id_scope"]

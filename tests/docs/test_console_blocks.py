@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.support.cloud import loopback_address
 from tests.support.commandline import CommandLine
+
+from mooring.runtime.loopback import lend_loopback_address
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = ("docs/guide.md", "README.md")
@@ -134,7 +135,7 @@ def here(tmp_path: Path) -> Iterator[CommandLine]:
     """Return an empty folder and state; `mooring up` takes an address of its own."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    with loopback_address() as address:
+    with lend_loopback_address() as address:
         variables = {"MOORING_CLOUD_BIND": address, "MOORING_GATEWAY_HOST": address}
         line = CommandLine(tmp_path / "mooring", folder, address, variables)
         yield line

@@ -63,7 +63,7 @@ def acknowledgements_before_sync(trace: str, port: int) -> tuple[int, int]:
 
 
 def _trace_telemetry(state: Path, tmp_path: Path, durability: str) -> tuple[int, int]:
-    with running_cloud(state, MOORING_CLOUD_DURABILITY=durability) as cloud:
+    with running_cloud(state, durability=durability) as cloud:
         device = make_credential(tmp_path, "tracer")
         cloud.add_device(device.common_name, device.thumbprint)
         with connect_hub(cloud, device) as client:

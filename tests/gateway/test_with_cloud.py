@@ -103,7 +103,7 @@ async def test_individual_way_when_enrolled_connects_and_telemetry_is_read_back(
     assert cloud.attempts(wire_id=operation_id)[0]["context"]["registration_id"] == "ind1"
 
     await gateway.publish(json={"depth": 7.5}, message_id="m-1", properties={"dock": "7"})
-    (message,) = cloud.telemetry(deviceId="ind1")
+    (message,) = cloud.telemetry("ind1")
     assert (message["deviceId"], message["body"]) == ("ind1", {"depth": 7.5})
     assert message["properties"] == {"dock": "7"}
     assert message["systemProperties"]["message-id"] == "m-1"
@@ -125,7 +125,7 @@ async def test_group_way_when_the_ca_is_verified_connects_side_by_side(
         assert (await connected(gateway, pid=pid))["link"]["device_id"] == name
         await gateway.publish(pid=pid, metrics={"temperature": 21})
     for name in devices.values():
-        (message,) = cloud.telemetry(deviceId=name)
+        (message,) = cloud.telemetry(name)
         assert message["body"]["metrics"] == {"temperature": 21}
     info = await gateway.call("GET", "info")
     assert info["connections"] == {"configured": 2, "connected": 2}
@@ -164,7 +164,7 @@ async def test_device_metrics_when_switched_on_arrive_as_kura_payload(
     await gateway.call("PUT", f"connections/{PID}/configuration", {"tabs": {PID: values}})
 
     async def two_arrived() -> list[dict[str, Any]]:
-        while len(found := cloud.telemetry(deviceId="ind3")) < 2:
+        while len(found := cloud.telemetry("ind3")) < 2:
             # The stay of the link is part of the test: Apply must not have cut it.
             status = await gateway.call("GET", f"connections/{PID}/status?wait_s=0.2&revision=-1")
             assert status["state"] == "CONNECTED"

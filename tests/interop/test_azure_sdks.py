@@ -35,7 +35,7 @@ def _expect_connected(run: Run, cloud: CloudProcess, device_id: str, origin: str
     assert registered["status"] == "assigned"
     assert registered["assignedHub"] == cloud.address
     assert registered["deviceId"] == device_id
-    events = cloud.telemetry(deviceId=device_id)
+    events = cloud.telemetry(device_id)
     assert [event["body"] for event in events] == [{"number": n} for n in range(MESSAGES)]
     assert [event["properties"] for event in events] == [{"origin": f"{origin} & co"}] * MESSAGES
     assert events[0]["systemProperties"]["message-id"] == f"{origin}-0"

@@ -22,9 +22,9 @@ from typing import Any
 from unittest import mock
 
 import psutil
-from tests.support.cloud import loopback_address
 
 from mooring.cli.main import main
+from mooring.runtime.loopback import lend_loopback_address
 
 COMMAND_TIMEOUT_S = 120.0
 WAIT_TIMEOUT_S = 60.0
@@ -138,7 +138,7 @@ class QuickCommandLine(CommandLine):
 @contextmanager
 def house_up(folder: Path, **variables: str) -> Iterator[CommandLine]:
     """Run cloud and gateway by `mooring up --detach` on an address of their own, and end them."""
-    with loopback_address() as address:
+    with lend_loopback_address() as address:
         here = CommandLine(folder / "state", folder, address, variables)
         here.text("up", "--detach", "--bind", address)
         try:

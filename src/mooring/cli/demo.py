@@ -8,10 +8,7 @@ REST APIs of a real cloud and a real gateway.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -40,6 +37,10 @@ from mooring.cli.output import (
 )
 from mooring.cli.processes import Child, on_end_signals, wait_ready
 from mooring.cli.supervising import trust_cloud
+from mooring.runtime.loopback import STANDARD_PORTS, NoAddressFree, lend_loopback_address
+
+PORTS = (*STANDARD_PORTS, 8080)
+"""Those of the cloud, and the gateway's REST API."""
 
 
 def demo(
@@ -62,13 +63,14 @@ def demo(
         chosen = _choose(ways or list(WAYS))
         folder = Path(tempfile.mkdtemp(prefix="mooring-demo-"))
         try:
-            report = asyncio.run(_run_until_end(chosen, folder, as_json))
+            with lend_loopback_address(PORTS) as address:
+                report = asyncio.run(_run_until_end(chosen, folder, address, as_json))
         finally:
             if keep:
                 error_console.print(f"[dim]kept[/] {folder}", soft_wrap=True)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
-    except CommandError as error:
+    except (CommandError, NoAddressFree) as error:
         exit_with_error(error, as_json=as_json)
     if report is None:
         error_console.print("ended before it was done; nothing is left behind.")
@@ -94,10 +96,10 @@ def _choose(names: list[str]) -> list[Progress]:
 
 
 async def _run_until_end(
-    ways: list[Progress], folder: Path, as_json: bool
+    ways: list[Progress], folder: Path, address: str, as_json: bool
 ) -> dict[str, Any] | None:
     """Run the demo; None if it was ended by Ctrl-C or a signal, with everything cleared away."""
-    run = asyncio.create_task(_run(ways, folder, as_json))
+    run = asyncio.create_task(_run(ways, folder, address, as_json))
     interrupted = False
 
     def end() -> None:
@@ -114,10 +116,9 @@ async def _run_until_end(
         return None
 
 
-async def _run(ways: list[Progress], folder: Path, as_json: bool) -> dict[str, Any]:
+async def _run(ways: list[Progress], folder: Path, address: str, as_json: bool) -> dict[str, Any]:
     began = time.monotonic()
     setup = Progress("setup", "Setup")
-    address = _free_address()
     cloud = Child(
         "cloud",
         ["cloud", "serve", "--state", str(folder), "--bind", address, "--log-level", "warning"],
@@ -182,20 +183,6 @@ def _print_outcome(report: dict[str, Any], ways: list[Progress]) -> None:
     console.print(
         f"all done in {report['seconds']:.1f} s. {CONNECTING}: {slowest:.2f} s at most, of which "
         f"{report['retry_after_seconds']} s are ordered by DPS (retry-after, as Azure)."
-    )
-
-
-def _free_address() -> str:
-    """Return a loopback address of our own on which nobody serves 8883."""
-    for _ in range(50):
-        address = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(2, 254)}"  # noqa: S311 - a name, not a secret
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((address, 8883))
-            return address
-    raise CommandError(
-        "no-address",
-        "No loopback address is free for port 8883.",
-        "The demo needs Linux, where all of 127.0.0.0/8 is this machine.",
     )
 
 

@@ -15,15 +15,13 @@ import httpx
 
 from mooring.cli.api import read_facts
 from mooring.cli.output import CommandError
+from mooring.runtime.lifeline import LIFELINE_VARIABLE
 
 READY_TIMEOUT_S = 60.0
 """A first start makes keys and tables; a slow board needs tens of seconds for that."""
 
 STOP_TIMEOUT_S = 20.0
 """Longer than the drain of either program, so that only one that hangs is killed."""
-
-LIFELINE_VARIABLE = "MOORING_LIFELINE_FD"
-"""Names the descriptor whose end of file tells a child that its parent is gone."""
 
 
 class Child:

@@ -424,7 +424,7 @@ def test_twin_request_is_acknowledged_and_answered_501_to_who_listens(hub_device
 
 def stored(device: Device) -> list[dict[str, Any]]:
     """Return what the hub keeps of the device."""
-    return device.cloud.telemetry(deviceId=device.name)
+    return device.cloud.telemetry(device.name)
 
 
 def test_publish_is_acknowledged_and_stored_with_its_properties(hub_device: Device) -> None:
@@ -454,7 +454,7 @@ def test_publish_of_many_in_one_write_is_acknowledged_in_order(hub_device: Devic
         )
         assert [raw.expect(PUBACK).packet_id for _ in ids] == ids
 
-    events = hub_device.cloud.telemetry(deviceId=hub_device.name, limit=1000)
+    events = hub_device.cloud.telemetry(hub_device.name)
     assert [event["body"] for event in events] == [str(number) for number in ids]
     numbers = [event["sequenceNumber"] for event in events]
     assert numbers == sorted(set(numbers))

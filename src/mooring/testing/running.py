@@ -1,0 +1,383 @@
+"""What tests ask of a running cloud."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mooring.cloud.facts import FACTS_FILE
+from mooring.cloud.paging import MAX_PAGE_ITEMS
+from mooring.testing.calls import CloudCalls
+from mooring.testing.credentials import Device
+from mooring.testing.enrolling import (
+    DEFAULT_ALGORITHM,
+    DeviceIssuer,
+    add_group,
+    enroll_group,
+    enroll_individual,
+)
+from mooring.testing.errors import CloudNotRunning, NotSeenInTime
+
+POLL_S = 0.05
+"""How often something that is waited for is looked for."""
+
+
+class RunningCloud:
+    """A cloud in a state folder: where it is, how to trust it, enrolling, looking at what came."""
+
+    def __init__(self, state: Path) -> None:
+        """Describe the cloud in state folder `state`."""
+        self.state = state
+        self._calls: CloudCalls | None = None
+        self._written: dict[str, Any] = {}
+
+    # -- where it is -------------------------------------------------------------------------
+
+    @property
+    def id_scope(self) -> str:
+        """The ID scope of its DPS."""
+        return str(self._fact("id_scope"))
+
+    @property
+    def global_endpoint(self) -> str:
+        """The host that a device is given as Global Endpoint, or provisioning host."""
+        return str(self._fact("global_endpoint"))
+
+    @property
+    def host_name(self) -> str:
+        """The host name of its DPS and of its first hub."""
+        return str(self._fact("host_name"))
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA certificate that clients are to trust, PEM."""
+        return self.state / "cloud" / "server-ca.pem"
+
+    @property
+    def ca_pem(self) -> str:
+        """The text of `ca_file`, e.g. for ``server_verification_cert`` of the Python SDK."""
+        return self.ca_file.read_text()
+
+    @property
+    def owner_token(self) -> str:
+        """The bearer token that opens every API of the cloud."""
+        return (self.state / "cloud" / "owner-token").read_text().strip()
+
+    @property
+    def service_url(self) -> str:
+        """The base of the HTTPS APIs: the DPS's device, service and resource API."""
+        return str(self._fact("service_url"))
+
+    @property
+    def resource_id(self) -> str:
+        """The path of the DPS in the resource API, below `service_url`."""
+        return str(self._fact("resource_id"))
+
+    @property
+    def https_fallback(self) -> dict[str, Any] | None:
+        """Why HTTPS is not on 443, which is None where it is: cause, remedy, unusable clients."""
+        found: dict[str, Any] | None = self._fact("https_fallback")
+        return found
+
+    @property
+    def api_url(self) -> str:
+        """The base of the admin API, for `owner_token`."""
+        return str(self._fact("api_url"))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that the cloud says of itself at this moment, as ``mooring cloud info --json``."""
+        return self.calls.info()
+
+    @property
+    def dps_connection_string(self) -> str:
+        """The connection string of the DPS, with all rights, for a service SDK."""
+        return str(self.facts["dps_connection_string"])
+
+    def hub_connection_string(self, name: str | None = None) -> str:
+        """Return the connection string of a hub, with all rights; of the first unless named.
+
+        Raises:
+            LookupError: There is no hub `name`.
+        """
+        hubs = {hub["name"]: hub["connection_string"] for hub in self.facts["hubs"]}
+        if name is not None and name not in hubs:
+            raise LookupError(f"there is no hub {name!r}; there are: {', '.join(hubs)}")
+        return str(hubs[name or self._first_hub])
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make SDKs, in this process or another, trust this cloud.
+
+        ``SSL_CERT_FILE`` is read by the Python device SDK, ``REQUESTS_CA_BUNDLE`` by the Python
+        service SDKs, ``NODE_EXTRA_CA_CERTS`` by Node when it starts; ``NO_PROXY`` keeps a proxy
+        away from an address that it cannot reach. While they are set, the first two trust this
+        cloud alone.
+        """
+        outside = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""]
+        no_proxy = ",".join(filter(None, (*outside, self.host_name)))
+        return {
+            "SSL_CERT_FILE": str(self.ca_file),
+            "REQUESTS_CA_BUNDLE": str(self.ca_file),
+            "NODE_EXTRA_CA_CERTS": str(self.ca_file),
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+        }
+
+    # -- enrolling ---------------------------------------------------------------------------
+
+    def enroll(
+        self,
+        registration_id: str | None = None,
+        certificate_pem: str | None = None,
+        key_pem: str | None = None,
+        *,
+        algorithm: str = DEFAULT_ALGORITHM,
+        **members: Any,
+    ) -> Device:
+        """Add an individual enrollment and return the device.
+
+        Args:
+            registration_id: Under which it asks DPS; a fresh one unless given.
+            certificate_pem: The device's certificate, which may be followed by its chain; a
+                self-signed one is made, with its key, unless given.
+            key_pem: The key of the given certificate, if the test has use for it.
+            algorithm: Of the key that is made: ``ec-p256``, ``ec-p384``, ``rsa-2048``, …
+            members: Further members of the enrollment as Azure's service API spells them, such
+                as ``deviceId="pump-1"`` or ``provisioningStatus="disabled"``.
+
+        Raises:
+            RequestRefused: The cloud refused, such as an id that is enrolled already.
+            mooring.protocol.azure.errors.AzureError: `registration_id` cannot be one.
+            mooring.pki.errors.PkiError: The certificate cannot be read or made.
+        """
+        return enroll_individual(
+            self.calls,
+            self.credentials_folder,
+            registration_id,
+            certificate_pem=certificate_pem,
+            key_pem=key_pem,
+            algorithm=algorithm,
+            members=members,
+        )
+
+    def enroll_group(
+        self, group_id: str | None = None, *, algorithm: str = DEFAULT_ALGORITHM, **members: Any
+    ) -> DeviceIssuer:
+        """Make a root, upload it as verified, add an enrollment group of it; return the issuer.
+
+        Args:
+            group_id: A fresh one unless given.
+            algorithm: Of the root's key.
+            members: As of `enroll`.
+
+        Raises:
+            RequestRefused: The cloud refused.
+        """
+        return enroll_group(
+            self.calls, self.credentials_folder, group_id, algorithm=algorithm, members=members
+        )
+
+    def add_ca(self, name: str, certificate_pem: str, *, verified: bool = True) -> dict[str, Any]:
+        """Upload a CA certificate of the test's own to the DPS, verified unless told otherwise.
+
+        Raises:
+            RequestRefused: The cloud refused.
+        """
+        return self.calls.put_certificate(name, certificate_pem, verified=verified)
+
+    def add_group(self, group_id: str, ca_name: str, **members: Any) -> dict[str, Any]:
+        """Add an enrollment group of an uploaded CA; `members` as of `enroll`.
+
+        Raises:
+            RequestRefused: The cloud refused.
+        """
+        return add_group(self.calls, group_id, ca_name, members)
+
+    def add_device(
+        self, device_id: str, thumbprint: str, *, hub: str | None = None
+    ) -> dict[str, Any]:
+        """Add a device to a hub (the first unless named) without DPS, pinned to a certificate.
+
+        Args:
+            device_id: Its id there.
+            thumbprint: SHA-256 of its certificate, hex.
+            hub: The hub's name.
+
+        Raises:
+            RequestRefused: The cloud refused.
+        """
+        pinned = {"type": "selfSigned", "x509Thumbprint": {"primaryThumbprint": thumbprint}}
+        document = {"deviceId": device_id, "authentication": pinned}
+        return self.calls.put_device(hub or self._first_hub, device_id, document)
+
+    @property
+    def credentials_folder(self) -> Path:
+        """The folder of the certificates and keys that were made for tests."""
+        return self.state / "devices"
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """GET `path` below the admin API, for what has no method here, e.g. ``"hubs/hub/devices"``.
+
+        Raises:
+            RequestRefused: The cloud refused.
+        """
+        return self.calls.call("GET", path, **parameters)
+
+    def registration(self, registration_id: str) -> dict[str, Any]:
+        """Return the registration record of a device, as Azure's service API has it.
+
+        Raises:
+            RequestRefused: With `status` 404: it never registered.
+        """
+        return self.calls.get_registration(registration_id)
+
+    def registrations(self, group_id: str) -> list[dict[str, Any]]:
+        """Return the registration records of an enrollment group."""
+        return self.calls.group_registrations(group_id)
+
+    def device(self, device_id: str, *, hub: str | None = None) -> dict[str, Any]:
+        """Return a device of a hub (of the first unless named), as Azure's service API has it.
+
+        Raises:
+            RequestRefused: With `status` 404: the hub has no such device.
+        """
+        return self.calls.get_device(hub or self._first_hub, device_id)
+
+    def telemetry(
+        self,
+        device_id: str | None = None,
+        *,
+        hub: str | None = None,
+        at_least: int = 0,
+        timeout_s: float = 10.0,
+    ) -> list[dict[str, Any]]:
+        """Return the oldest telemetry of a hub, at most 1000 messages, oldest first.
+
+        What a device's SDK has reported as sent is there at once. For a program that sends in its
+        own time, `at_least` waits for so many messages.
+
+        Args:
+            device_id: Only this device's.
+            hub: The hub's name; the first unless given.
+            at_least: How many messages to wait for.
+            timeout_s: How long to wait, seconds.
+
+        Returns:
+            Messages with ``deviceId``, ``body`` (decoded as ``encoding`` says: json, text or
+            base64), ``properties``, ``systemProperties``, ``enqueuedTimeUtc`` and others.
+
+        Raises:
+            NotSeenInTime: Fewer than `at_least` came in `timeout_s`; says what was tried.
+        """
+
+        def look() -> list[dict[str, Any]]:
+            return self.calls.telemetry(
+                hub or self._first_hub, deviceId=device_id, limit=MAX_PAGE_ITEMS
+            )
+
+        return self._await(look, at_least, timeout_s, f"messages of {device_id or 'any device'}")
+
+    def attempts(
+        self,
+        registration_id: str | None = None,
+        *,
+        result: str | None = None,
+        at_least: int = 0,
+        timeout_s: float = 10.0,
+        **filters: Any,
+    ) -> list[dict[str, Any]]:
+        """Return the cloud's records of what devices tried, newest first.
+
+        Args:
+            registration_id: Only this device's.
+            result: Only ``succeeded``, or ``failed`` with its stage, cause and remedy.
+            at_least: How many records to wait for.
+            timeout_s: How long to wait, seconds.
+            filters: Others of the admin API: `device_id`, `thumbprint`, `kind`,
+                `source_address`, `wire_id`, `limit`.
+
+        Raises:
+            NotSeenInTime: Fewer than `at_least` came in `timeout_s`.
+        """
+
+        def look() -> list[dict[str, Any]]:
+            return self.calls.attempts(registration_id=registration_id, result=result, **filters)
+
+        return self._await(
+            look, at_least, timeout_s, f"attempts of {registration_id or 'any device'}"
+        )
+
+    # -- the rest ----------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> CloudCalls:
+        """The HTTP calls behind the above.
+
+        Raises:
+            CloudNotRunning: The cloud was not started, or has ended.
+        """
+        if self._calls is None:
+            raise not_running()
+        return self._calls
+
+    def connected(self) -> None:
+        """Begin to talk to the cloud, which runs now."""
+        self._written = json.loads((self.state / "cloud" / FACTS_FILE).read_text())
+        self._calls = CloudCalls(str(self._written["api_url"]), self.owner_token)
+
+    def disconnected(self) -> None:
+        """Talk to the cloud no more."""
+        if self._calls is not None:
+            self._calls.close()
+            self._calls = None
+
+    @property
+    def _first_hub(self) -> str:
+        return str(self._fact("hubs")[0]["name"])
+
+    def _fact(self, name: str) -> Any:
+        if not self._written:
+            raise not_running()
+        return self._written[name]
+
+    def _await(
+        self,
+        look: Callable[[], list[dict[str, Any]]],
+        at_least: int,
+        timeout_s: float,
+        what: str,
+    ) -> list[dict[str, Any]]:
+        deadline = time.monotonic() + timeout_s
+        while len(found := look()) < at_least:
+            if time.monotonic() > deadline:
+                raise NotSeenInTime(
+                    f"Only {len(found)} of {at_least} {what} came within {timeout_s:g} s.",
+                    explain_attempts(self.calls.attempts(limit=5)) or "No device tried anything.",
+                )
+            time.sleep(POLL_S)
+        return found
+
+
+def explain_attempts(attempts: list[dict[str, Any]]) -> str:
+    """Return what devices tried as lines for a person: who, how far, cause and remedy."""
+    lines = []
+    for attempt in attempts:
+        who = attempt["context"].get("registration_id") or attempt["context"].get("device_id")
+        lines.append(f"{attempt['result']}  {who or 'unknown device'}  {attempt['kind']}")
+        if failure := attempt["failure"]:
+            lines += (f"  {name:6} {failure[name]}" for name in ("stage", "cause", "remedy"))
+    return "\n".join(lines)
+
+
+def not_running() -> CloudNotRunning:
+    """Return the error of one who asks a cloud that does not run."""
+    return CloudNotRunning(
+        "The cloud does not run: it was not started, or has ended.",
+        "Use it inside its `with` block, or call start() first.",
+    )
