@@ -83,7 +83,7 @@ def load_certificate(data: str | bytes, *, field: str = "certificate") -> Certif
     Args:
         data: PEM (text around it is ignored), the base64 body of PEM without its BEGIN and END
             lines, base64 of DER or of a whole PEM file (as Azure's APIs carry certificates),
-            or DER itself.
+            base64 of such base64 (as Azure's command line sends a .cer file), or DER itself.
         field: Name of the input in messages.
 
     Raises:
@@ -117,6 +117,8 @@ def load_certificate(data: str | bytes, *, field: str = "certificate") -> Certif
     decoded = _decode_base64(text, field)
     if b"-----BEGIN" in decoded:
         return _load_pem(decoded.decode("ascii", "replace"), field)
+    if decoded[:1] != b"\x30" and decoded.isascii():
+        decoded = _decode_base64(decoded.decode("ascii"), field)
     return load_der_certificate(decoded, field=field)
 
 

@@ -11,6 +11,7 @@ from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.errors import RequestRefused, failure_of, log_failure
 from mooring.cloud.api.failures import FailureGuard
+from mooring.cloud.dps.resource_api import create_resource_app
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
 SERVICE_COLLECTIONS = frozenset({"enrollments", "enrollmentgroups", "registrations"})
@@ -44,18 +45,22 @@ class AzureApis:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        app = self.serving(scope["path"]) or azure_error(
+        app = self.serving(scope["path"])
+        if app is not None and app is self.resource:  # limits what it reads, in its own shape
+            await app(scope, receive, send)
+            return
+        app = app or azure_error(
             DpsErrorCode.NOT_FOUND,
             "There is nothing at this path. Devices register at /{idScope}/registrations/, the "
             "service API has /enrollments, /enrollmentGroups and /registrations, the resource API "
             "/subscriptions; MQTT over WebSocket is at /$iothub/websocket.",
         )
-        await app(scope, receive, send)
+        await BodyLimit(app, refuse=_refuse)(scope, receive, send)
 
 
 def create_azure_app(services: CloudServices) -> ASGIApp:
     """Return the application that serves `services` in the ways of Azure."""
-    return FailureGuard(BodyLimit(AzureApis(), refuse=_refuse), fail=_fail)
+    return FailureGuard(AzureApis(resource=create_resource_app(services)), fail=_fail)
 
 
 def _refuse(error: RequestRefused) -> ASGIApp:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
 from mooring.cloud.dps.authorities import AuthorityCache
@@ -25,9 +26,14 @@ from mooring.cloud.dps.model import CaCertificate, StoredCertificate
 from mooring.cloud.dps.store import CertificateReferenced, DpsStore
 from mooring.cloud.etags import new_etag
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
-from mooring.pki.certificates import load_certificate
+from mooring.pki.certificates import Certificate, common_name, load_certificate
 from mooring.pki.errors import PkiError
-from mooring.pki.possession import PossessionNotProven, check_possession, new_verification_code
+from mooring.pki.possession import (
+    CODE_LIFETIME,
+    PossessionNotProven,
+    check_possession,
+    new_verification_code,
+)
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.clock import Clock
 
@@ -38,6 +44,14 @@ MAX_CA_CERTIFICATES = 25
 
 MAX_FORMER_CODES = 5
 """Replaced codes remembered, so that signing an old one gets an answer that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCode:
+    """A verification code that waits for its proof until `expires_at`."""
+
+    code: str = field(repr=False)
+    expires_at: datetime
 
 
 class CertificateService:
@@ -66,30 +80,65 @@ class CertificateService:
             LimitReached: There are 25.
         """
         check_certificate_name(name)
-        now = self._clock.now()
-        loaded = take_ca_certificate(certificate, field="certificate", now=now)
-        record = CaCertificate(
-            name=name,
-            certificate=StoredCertificate.of(loaded),
-            verified=verified,
-            verification_code=None,
-            code_made_at=None,
-            former_codes=(),
-            etag=new_etag(),
-            created_at=now,
-            updated_at=now,
-        )
+        stored = self._take(certificate)
+        return await self._add(name, stored, verified=verified)
+
+    async def put(
+        self,
+        name: str,
+        certificate: str | bytes,
+        *,
+        verified: bool | None = None,
+        if_match: str | None = None,
+    ) -> CaCertificate:
+        """Upload a CA certificate, or with `if_match` replace the one of that name.
+
+        Another certificate in place of the former has yet to be verified, and a code that waits
+        for its proof is void; sending the same certificate changes neither.
+
+        Args:
+            name: As in `add`.
+            certificate: PEM, base64 or DER.
+            verified: Whether possession counts as proven, on the caller's word; None leaves it
+                as it is, or unproven for another certificate.
+            if_match: Etag of the certificate to be replaced, or ``*``. Ignored when there is
+                none of that name (Azure: the header is for updates only).
+
+        Raises:
+            InputInvalid: Name or certificate is bad; expired; not a CA.
+            AlreadyExists: The name is taken and `if_match` is None, or the same certificate is
+                there by another name.
+            LimitReached: There are 25.
+            EtagMismatch: The certificate has changed since.
+        """
+        check_certificate_name(name)
+        stored = self._take(certificate)
+        if if_match is None or fold(name) not in self._authorities.current.certificates:
+            return await self._add(name, stored, verified=bool(verified))
+
+        async def change(record: CaCertificate) -> CaCertificate:
+            same = record.certificate == stored
+            proven = (same and record.verified) if verified is None else verified
+            keeps_code = same and (record.verified or not proven)
+            return await self._save(
+                replace(
+                    record,
+                    certificate=stored,
+                    verified=proven,
+                    verification_code=record.verification_code if keeps_code else None,
+                    code_made_at=record.code_made_at if keeps_code else None,
+                    former_codes=record.former_codes if keeps_code else (),
+                    etag=new_etag(),
+                    updated_at=self._clock.now(),
+                ),
+                record,
+            )
+
         try:
-            await self._store.save_certificate(record, replaces=None, limit=MAX_CA_CERTIFICATES)
+            return await self._change(name, if_match, change)
         except RecordExists:
-            raise await self._exists(record) from None
-        except RecordsFull:
-            raise LimitReached(
-                f"There are {MAX_CA_CERTIFICATES} CA certificates already.",
-                "Delete one that no group refers to.",
-            ) from None
-        await self._authorities.reload()
-        return record
+            await self._authorities.reload()
+            raise self._duplicate(stored) from None
 
     async def list(self) -> tuple[CaCertificate, ...]:
         """Return all of them, by name."""
@@ -163,6 +212,14 @@ class CertificateService:
 
         async def verify(record: CaCertificate) -> CaCertificate:
             now = self._clock.now()
+            if record.verified and record.verification_code is None:
+                raise VerificationFailed(
+                    f"CA certificate {record.name!r} is verified already, and no code waits for "
+                    "a proof.",
+                    "Nothing is left to do; to prove possession once more, generate a code first.",
+                    field="certificate",
+                    code="verified-already",
+                )
             try:
                 check_possession(
                     record.certificate.load(),
@@ -173,9 +230,7 @@ class CertificateService:
                     former_codes=record.former_codes,
                 )
             except PossessionNotProven as error:
-                raise VerificationFailed(
-                    error.message, error.remedy, field="certificate", code=error.code
-                ) from error
+                raise self._refusal(record, proof, error) from error
             return await self._save(
                 replace(
                     record,
@@ -190,6 +245,59 @@ class CertificateService:
             )
 
         return await self._change(name, if_match, verify)
+
+    def waiting_code(self, record: CaCertificate) -> WaitingCode | None:
+        """Return the code that a verification certificate may be made with now, if there is one."""
+        if record.verification_code is None or record.code_made_at is None:
+            return None
+        expires_at = record.code_made_at + CODE_LIFETIME
+        if self._clock.now() > expires_at:
+            return None
+        return WaitingCode(record.verification_code, expires_at)
+
+    def _take(self, certificate: str | bytes) -> StoredCertificate:
+        now = self._clock.now()
+        return StoredCertificate.of(take_ca_certificate(certificate, field="certificate", now=now))
+
+    async def _add(self, name: str, stored: StoredCertificate, *, verified: bool) -> CaCertificate:
+        now = self._clock.now()
+        record = CaCertificate(
+            name=name,
+            certificate=stored,
+            verified=verified,
+            verification_code=None,
+            code_made_at=None,
+            former_codes=(),
+            etag=new_etag(),
+            created_at=now,
+            updated_at=now,
+        )
+        try:
+            await self._store.save_certificate(record, replaces=None, limit=MAX_CA_CERTIFICATES)
+        except RecordExists:
+            raise await self._exists(record) from None
+        except RecordsFull:
+            raise LimitReached(
+                f"There are {MAX_CA_CERTIFICATES} CA certificates already.",
+                "Delete one that no group refers to.",
+            ) from None
+        await self._authorities.reload()
+        return record
+
+    def _refusal(
+        self, record: CaCertificate, proof: Certificate, error: PossessionNotProven
+    ) -> VerificationFailed:
+        """Return why `proof` proves nothing; a code of another CA is named as such."""
+        given = common_name(proof)
+        for other in self._authorities.current.certificates.values():
+            if given and given == other.verification_code and other.name != record.name:
+                return VerificationFailed(
+                    f"The common name is the code of another CA certificate, {other.name!r}.",
+                    f"Verify {other.name!r} with it, or make one with the code of {record.name!r}.",
+                    field="certificate",
+                    code="verification-code-of-another",
+                )
+        return VerificationFailed(error.message, error.remedy, field="certificate", code=error.code)
 
     def _find(self, name: str) -> CaCertificate:
         record = self._authorities.current.certificates.get(fold(name))
@@ -229,15 +337,17 @@ class CertificateService:
         if fold(record.name) in authorities.certificates:
             return AlreadyExists(
                 f"There is a CA certificate {record.name!r} already.",
-                "Choose another name, or delete that one first.",
+                "Choose another name; or, to replace it, send its etag as If-Match.",
                 field="name",
             )
-        thumbprint = record.certificate.sha256_thumbprint
+        return self._duplicate(record.certificate)
+
+    def _duplicate(self, stored: StoredCertificate) -> AlreadyExists:
         other = next(
             (
                 known.name
-                for known in authorities.certificates.values()
-                if known.certificate.sha256_thumbprint == thumbprint
+                for known in self._authorities.current.certificates.values()
+                if known.certificate.sha256_thumbprint == stored.sha256_thumbprint
             ),
             "?",
         )

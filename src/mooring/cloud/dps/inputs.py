@@ -23,6 +23,7 @@ from mooring.pki.certificates import Certificate, format_name, load_certificate
 from mooring.pki.errors import PkiError
 from mooring.pki.issuers import ca_fault
 from mooring.pki.keys import certificate_key_weakness
+from mooring.protocol.azure.api_versions import is_api_version
 from mooring.protocol.azure.errors import IdentifierMalformed, quoted
 from mooring.protocol.azure.identifiers import check_device_id, check_registration_id
 
@@ -239,9 +240,7 @@ def _check_custom_allocation(terms: EnrollmentTerms) -> None:
             field=field,
             code="webhook-url-malformed",
         )
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", custom.api_version, re.ASCII) is None or (
-        custom.api_version < FIRST_WEBHOOK_API_VERSION
-    ):
+    if not is_api_version(custom.api_version) or custom.api_version < FIRST_WEBHOOK_API_VERSION:
         raise InputInvalid(
             f"customAllocationDefinition.apiVersion: {quoted(custom.api_version)} is not an "
             f"api-version from {FIRST_WEBHOOK_API_VERSION} on.",

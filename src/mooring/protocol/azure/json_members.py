@@ -70,6 +70,17 @@ class Members:
             return value
         raise self._wrong_type(name, value, "a whole number")
 
+    def boolean(self, name: str) -> bool | None:
+        """Return true or false.
+
+        Raises:
+            PayloadMalformed: It is none of true, false and null.
+        """
+        value = self._members.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self._wrong_type(name, value, "true or false")
+
     def timestamp(self, name: str) -> datetime | None:
         """Return a time.
 

@@ -1,0 +1,16 @@
+"""``api-version``: a date, perhaps with ``-preview``; it says which shapes a client knows.
+
+Mooring serves every version of a service in one shape, the newest that all clients can read, so
+that only the form is checked.
+"""
+
+from __future__ import annotations
+
+import re
+
+_API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?:-preview)?", re.ASCII)
+
+
+def is_api_version(text: str) -> bool:
+    """Return whether `text` is like ``2019-03-31`` or ``2018-09-01-preview``."""
+    return _API_VERSION.fullmatch(text) is not None
