@@ -50,6 +50,7 @@ def forms(certificate: x509.Certificate) -> dict[str, str | bytes]:
         "body": "".join(pem.splitlines()[1:-1]),
         "body-in-lines": "\n".join(pem.splitlines()[1:-1]),
         "base64-of-der": base64.b64encode(der).decode(),
+        "base64-of-base64-of-der": base64.b64encode(base64.b64encode(der)).decode(),
         "base64-of-pem": base64.b64encode(pem.encode()).decode(),
         "base64-of-pem-bytes": base64.b64encode(pem.encode()),
         "x509-label": pem.replace("CERTIFICATE", "X509 CERTIFICATE"),

@@ -173,9 +173,25 @@ async def test_owner_connection_string_is_what_azure_sdks_read(accounts: Account
     assert text.endswith(f";SharedAccessKey={policy.primary_key}")
 
 
+async def test_policy_is_found_as_it_is_now_in_any_case(accounts: AccountService) -> None:
+    await accounts.ensure_policies(ResourceKind.DPS, "0ne00000001")
+    (policy,) = await accounts.list_policies(ResourceKind.DPS, "0ne00000001")
+
+    assert (
+        accounts.find_policy(ResourceKind.DPS, "0ne00000001", "ProvisioningServiceOwner") == policy
+    )
+    assert accounts.find_policy(ResourceKind.DPS, "0ne00000001", "nobody") is None
+    assert accounts.find_policy(ResourceKind.DPS, "0ne00000002", policy.name) is None
+    assert accounts.find_policy(ResourceKind.HUB, "0ne00000001", policy.name) is None
+    changed = await accounts.regenerate_key(
+        ResourceKind.DPS, "0ne00000001", policy.name, which="primary"
+    )
+    assert accounts.find_policy(ResourceKind.DPS, "0ne00000001", policy.name) == changed
+
+
 async def test_regenerate_key_changes_the_chosen_key_only(accounts: AccountService) -> None:
     await accounts.ensure_policies(ResourceKind.HUB, "hub.example")
-    before = await accounts.get_policy(ResourceKind.HUB, "hub.example", "service")
+    before = accounts.get_policy(ResourceKind.HUB, "hub.example", "service")
 
     after = await accounts.regenerate_key(
         ResourceKind.HUB, "hub.example", "service", which="secondary"
@@ -183,19 +199,19 @@ async def test_regenerate_key_changes_the_chosen_key_only(accounts: AccountServi
 
     assert after.primary_key == before.primary_key
     assert after.secondary_key != before.secondary_key
-    assert await accounts.get_policy(ResourceKind.HUB, "hub.example", "service") == after
+    assert accounts.get_policy(ResourceKind.HUB, "hub.example", "service") == after
 
 
 async def test_get_policy_of_another_hub_is_not_found(accounts: AccountService) -> None:
     await accounts.ensure_policies(ResourceKind.HUB, "hub.example")
 
     with pytest.raises(PolicyNotFound):
-        await accounts.get_policy(ResourceKind.HUB, "other.example", "service")
+        accounts.get_policy(ResourceKind.HUB, "other.example", "service")
 
 
 async def test_repr_of_policy_and_token_shows_no_secret(accounts: AccountService) -> None:
     await accounts.ensure_policies(ResourceKind.HUB, "hub.example")
-    policy = await accounts.get_policy(ResourceKind.HUB, "hub.example", "service")
+    policy = accounts.get_policy(ResourceKind.HUB, "hub.example", "service")
     token, _ = await accounts.make_token("ci")
 
     assert policy.primary_key not in repr(policy)

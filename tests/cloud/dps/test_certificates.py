@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -214,6 +215,45 @@ async def test_verify_what_is_no_certificate_is_refused(world: CloudWorld, top: 
 
     with pytest.raises(InputInvalid):
         await world.dps.certificates.verify("top", "nonsense")
+
+
+async def test_a_waiting_code_is_there_for_24_hours(world: CloudWorld, top: Issued) -> None:
+    await world.add_ca("top", top, verified=False)
+    assert world.dps.certificates.waiting_code(await world.dps.certificates.get("top")) is None
+    coded = await world.dps.certificates.generate_verification_code("top")
+
+    waiting = world.dps.certificates.waiting_code(coded)
+
+    assert waiting is not None
+    assert waiting.code == coded.verification_code
+    assert waiting.code not in repr(waiting)
+    assert waiting.expires_at == world.clock.now() + timedelta(hours=24)
+    world.clock.move(timedelta(hours=24))
+    assert world.dps.certificates.waiting_code(coded) == waiting
+    world.clock.move(timedelta(seconds=1))
+    assert world.dps.certificates.waiting_code(coded) is None
+
+
+async def test_two_that_replace_one_certificate_at_once_do_not_lose_a_write(
+    world: CloudWorld, top: Issued
+) -> None:
+    await world.add_ca("top", top)
+    etag = (await world.dps.certificates.get("top")).etag
+    others = [authority.root("north"), authority.root("south")]
+
+    outcomes = await asyncio.gather(
+        *(
+            world.dps.certificates.put("top", other.certificate_pem, if_match=etag)
+            for other in others
+        ),
+        return_exceptions=True,
+    )
+
+    (lost,) = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    (won,) = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert isinstance(lost, EtagMismatch)
+    assert await world.dps.certificates.get("top") == won
+    assert not won.verified
 
 
 async def test_generate_changes_code_and_etag_each_time(world: CloudWorld, top: Issued) -> None:

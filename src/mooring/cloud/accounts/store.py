@@ -35,6 +35,10 @@ class AccountStore(Protocol):
         """Replace a policy; say whether there was one."""
         ...
 
+    def find_policy(self, kind: ResourceKind, resource: str, name: str) -> AccessPolicy | None:
+        """Return a policy, without waiting; the case of its name does not matter."""
+        ...
+
     async def list_policies(self, kind: ResourceKind, resource: str) -> list[AccessPolicy]:
         """Return the policies of one DPS or hub, by name."""
         ...

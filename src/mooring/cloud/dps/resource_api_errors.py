@@ -66,7 +66,7 @@ def _answer(refusal: RequestRefused, tracking_id: str) -> ErrorAnswer:
     document: JsonObject = {
         "error": {
             "code": refusal.code,
-            "message": f"{refusal.message.rstrip('.')}. {refusal.remedy}",
+            "message": f"{_sentence(refusal.message)} {_sentence(refusal.remedy)}",
             "target": refusal.field,
             "details": [],
             "additionalInfo": [
@@ -83,3 +83,10 @@ def _answer(refusal: RequestRefused, tracking_id: str) -> ErrorAnswer:
     }
     headers = {"x-ms-request-id": tracking_id, **refusal.headers}
     return ErrorAnswer(refusal.status, document, headers)
+
+
+def _sentence(text: str) -> str:
+    """Return `text` with a capital and a full stop, but for a field's name in front."""
+    first = text.partition(" ")[0]
+    capital = text if first.endswith(":") else text[:1].upper() + text[1:]
+    return f"{capital.rstrip('.')}."

@@ -101,6 +101,16 @@ class SqliteAccountStore:
             )
         )
 
+    def find_policy(self, kind: ResourceKind, resource: str, name: str) -> AccessPolicy | None:
+        """Return a policy, without waiting; the case of its name does not matter."""
+        row = self._database.read_now(
+            lambda connection: connection.execute(
+                f"{_POLICY} WHERE kind = ? AND resource = ? AND name = ? COLLATE NOCASE",
+                (kind.value, resource, name),
+            ).fetchone()
+        )
+        return None if row is None else _to_policy(row)
+
     async def list_policies(self, kind: ResourceKind, resource: str) -> list[AccessPolicy]:
         """Return the policies of one DPS or hub, by name."""
         rows = await self._database.read(
