@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from tests.support.cloud import CloudClient
+from tests.support.cloud import OwnersClient
 
 API_VERSION = "2022-12-12"
 SUBSCRIPTION = "91d12660-3dec-467a-be2a-213b5544ddc0"
@@ -60,14 +60,13 @@ class ResourceClient:
 
 
 @contextmanager
-def resource_client(cloud: CloudClient, token: str | None = None) -> Iterator[ResourceClient]:
+def resource_client(cloud: OwnersClient, token: str | None = None) -> Iterator[ResourceClient]:
     """Open a client with the owner token, or `token`."""
     context = ssl.create_default_context(cafile=str(cloud.ca_file))
-    owner = (cloud.state / "cloud" / "owner-token").read_text().strip()
     with httpx.Client(
         base_url=cloud.https_url, verify=context, trust_env=False, timeout=30.0
     ) as client:
-        yield ResourceClient(client, owner if token is None else token)
+        yield ResourceClient(client, cloud.owner_token if token is None else token)
 
 
 def arm_error(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
