@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.support.certificates import Credential, certify, key_of
-from tests.support.cloud import CloudThread, cloud_on_thread
+from tests.support.cloud import CloudThread, cloud_on_thread, https_port
+from tests.support.rawhttp import RawHttp
 from tests.support.rawmqtt import RawMqtt
 
 from mooring.pki.certificates import sha256_thumbprint
@@ -68,6 +69,24 @@ class Device:
             assert raw.connect(self.name, self.dps_user_name) == 0
             assert raw.subscribe("$dps/registrations/res/#") == 1
             yield raw
+
+    @contextmanager
+    def over_https(self) -> Iterator[RawHttp]:
+        """Open an HTTPS connection with its certificate."""
+        certificate, key = self.files or (None, None)
+        with RawHttp(
+            self.cloud.address,
+            https_port(),
+            ca_file=self.cloud.ca_file,
+            cert_file=certificate,
+            key_file=key,
+        ) as raw:
+            yield raw
+
+    @property
+    def dps_path(self) -> str:
+        """Return where its registration is under the HTTPS listener."""
+        return f"/{self.cloud.id_scope}/registrations/{self.name}"
 
     @contextmanager
     def at_hub(self, **options: Any) -> Iterator[RawMqtt]:

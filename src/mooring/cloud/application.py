@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from mooring.cloud.accounts.model import ResourceKind
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
+from mooring.cloud.dps.begun_attempts import BegunAttempts
+from mooring.cloud.dps.device_requests import DeviceRequests
 from mooring.cloud.dps.model import LinkedHub, Registration
 from mooring.cloud.dps.mqtt import DpsMqtt
 from mooring.cloud.dps.service import DpsService
+from mooring.cloud.dps.throttling import Throttling
 from mooring.cloud.errors import StateFolderUnusable
 from mooring.cloud.facts import ADMIN_PREFIX, cloud_facts, write_facts
 from mooring.cloud.frontdoor.door import FrontDoor
@@ -259,6 +262,16 @@ class CloudApplication:
             clock=self._clock,
         )
         await self.accounts.ensure_policies(ResourceKind.DPS, self.dps.id_scope)
+        self.throttling = Throttling(settings.throttling, clock=self._clock)
+        self.device_requests = DeviceRequests(
+            self.dps,
+            storage_state=lambda: self.database.state,
+            retry_after_s=settings.retry_after_s,
+            throttling=self.throttling,
+            on_assigned=self._assigned,
+            clock=self._clock,
+        )
+        self.begun_attempts = BegunAttempts(self.attempts.record, clock=self._clock)
 
     async def _start_identity(self) -> None:
         settings = self.settings
@@ -297,14 +310,7 @@ class CloudApplication:
             clock=self._clock,
         )
         self.front_door = FrontDoor(
-            DpsMqtt(
-                self.dps,
-                storage_state=lambda: self.database.state,
-                retry_after_s=settings.retry_after_s,
-                on_assigned=self._assigned,
-                limits=self._limits,
-                clock=self._clock,
-            ),
+            DpsMqtt(self.device_requests, limits=self._limits, clock=self._clock),
             self.hub_door,
             self.attempts,
             limits=self._limits,
@@ -336,6 +342,9 @@ class CloudApplication:
             hub=self.hub,
             attempts=self.attempts,
             accounts=self.accounts,
+            device_requests=self.device_requests,
+            begun_attempts=self.begun_attempts,
+            throttling=self.throttling,
             information=self.information,
             create_hub=self.create_hub,
         )
@@ -374,6 +383,7 @@ class CloudApplication:
         )
         if self._https is not None:
             await self._https.close()
+        self.begun_attempts.close()
 
     # -- while it runs -------------------------------------------------------------------------
 
@@ -409,6 +419,7 @@ class CloudApplication:
             await asyncio.sleep(DPS_HOUSEKEEPING_S)
             with _logged("dps housekeeping failed"):
                 await self.dps.housekeep()
+                self.begun_attempts.expire()
 
     async def _housekeep_hub(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mooring.cloud.dps.model import SubjectRules
+from mooring.cloud.dps.throttling import ThrottlingMode
 from mooring.runtime import settings
 from mooring.transport.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS
 
@@ -140,6 +141,11 @@ class CloudSettings(BaseSettings):
     subject_rules: SubjectRules = Field(
         default=SubjectRules.AZURE,
         description="Rules for the subject of device certificates: Azure's own, or the guide's.",
+    )
+    throttling: ThrottlingMode = Field(
+        default=ThrottlingMode.OFF,
+        description="off, or azure: 1,000 registrations and 1,000 service operations a minute, "
+        "5 polls of one device in 10 s; beyond, 429 with retry-after.",
     )
     durability: Literal["FULL", "NORMAL"] = Field(
         default="FULL",

@@ -149,6 +149,11 @@ class AttemptRecorder:
             return self._open[0]
         return self._stages[-1].name if self._stages else "start"
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether the attempt has failed or was finished."""
+        return self._finished_at is not None
+
     def begin(self, stage: str, *, ago_s: float = 0.0) -> None:
         """Open `stage`; one that was still open counts as passed.
 

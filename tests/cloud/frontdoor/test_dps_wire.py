@@ -391,6 +391,7 @@ def test_register_with_an_unknown_id_scope_is_answered_404(enrolled: Device) -> 
         (b'{"registrationId":"other"}', 400006, "registration-id-mismatch"),
         (b'{"registrationId":5}', 400004, "payload-malformed"),
         (b'{"csr":"MIIB"}', 400004, "csr-not-served"),
+        (b'{"tpm":{"endorsementKey":"AQ=="}}', 400004, "tpm-not-served"),
         (b'{"payload":"' + b"x" * 98_304 + b'"}', 400004, "body-too-large"),
     ],
 )

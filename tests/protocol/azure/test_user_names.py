@@ -174,6 +174,8 @@ def test_client_id_when_device_or_module_is_what_the_hub_demands(
         ("s/registrations/r", "api-version"),
         ("s/registrations/r/ClientVersion=x", "api-version"),
         ("s/registrations/r/api-version=1", "api-version"),
+        ("s/registrations/r/api-version=2019-03-32", "api-version"),
+        ("s/registrations/r/api-version=2017-08-30", "2017-08-31-preview"),
         ("h/" + "d" * MAX_USER_NAME_CHARS, "at most"),
     ],
 )

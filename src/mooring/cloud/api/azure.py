@@ -11,6 +11,7 @@ from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.errors import RequestRefused, failure_of, log_failure
 from mooring.cloud.api.failures import FailureGuard
+from mooring.cloud.dps.device_api import create_device_app
 from mooring.cloud.dps.resource_api import create_resource_app
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
@@ -46,7 +47,8 @@ class AzureApis:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         app = self.serving(scope["path"])
-        if app is not None and app is self.resource:  # limits what it reads, in its own shape
+        if app is not None and app in (self.device, self.resource):
+            # These limit what they read themselves, by other figures and in other words.
             await app(scope, receive, send)
             return
         app = app or azure_error(
@@ -60,7 +62,15 @@ class AzureApis:
 
 def create_azure_app(services: CloudServices) -> ASGIApp:
     """Return the application that serves `services` in the ways of Azure."""
-    return FailureGuard(AzureApis(resource=create_resource_app(services)), fail=_fail)
+    return FailureGuard(
+        AzureApis(
+            device=create_device_app(
+                services.device_requests, services.attempts, services.begun_attempts
+            ),
+            resource=create_resource_app(services),
+        ),
+        fail=_fail,
+    )
 
 
 def _refuse(error: RequestRefused) -> ASGIApp:

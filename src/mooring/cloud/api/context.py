@@ -13,7 +13,10 @@ from mooring.cloud.accounts.errors import OwnerOnly
 from mooring.cloud.accounts.model import Principal
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
+from mooring.cloud.dps.begun_attempts import BegunAttempts
+from mooring.cloud.dps.device_requests import DeviceRequests
 from mooring.cloud.dps.service import DpsService
+from mooring.cloud.dps.throttling import Throttling
 from mooring.cloud.hub.model import Hub
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.paging import MAX_PAGE_ITEMS
@@ -21,16 +24,21 @@ from mooring.cloud.paging import MAX_PAGE_ITEMS
 
 @dataclass(frozen=True, slots=True)
 class CloudServices:
-    """Everything behind the admin API.
+    """Everything behind the HTTP APIs.
 
-    `information` returns what `cloud info` shows, with keys when asked for; `create_hub` makes a
-    hub (name, host name, partitions) with its policies and link; `closing` ends streams.
+    `device_requests` serves devices, whose attempts wait in `begun_attempts` between two
+    requests; `throttling` counts for all. `information` returns what `cloud info` shows, with
+    keys when asked for; `create_hub` makes a hub (name, host name, partitions) with its policies
+    and link; `closing` ends streams.
     """
 
     dps: DpsService
     hub: HubService
     attempts: AttemptService
     accounts: AccountService
+    device_requests: DeviceRequests
+    begun_attempts: BegunAttempts
+    throttling: Throttling
     information: Callable[[bool], Awaitable[dict[str, Any]]]
     create_hub: Callable[[str, str, int], Awaitable[Hub]]
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -22,6 +22,9 @@ MAX_CONTEXT_CHARS = 256
 KIND_REGISTRATION = "registration"
 """A DPS connection, from TLS to the result of the registration."""
 
+KIND_LOOKUP = "registration-lookup"
+"""A device that asked DPS for its registration record, without registering."""
+
 KIND_HUB_CONNECTION = "hub-connection"
 """A hub connection, from TLS to CONNACK."""
 

@@ -132,3 +132,14 @@ class Overloaded(DpsError):
 
     code = "overloaded"
     error_code = DpsErrorCode.THROTTLED
+
+
+class Throttled(Overloaded):
+    """More requests than the service takes in a time; the caller waits `retry_after_s`."""
+
+    code = "throttled"
+
+    def __init__(self, message: str, remedy: str, *, retry_after_s: int) -> None:
+        """Hold the facts, and how long to wait."""
+        super().__init__(message, remedy, wire_message=DpsErrorCode.THROTTLED.text)
+        self.retry_after_s = retry_after_s

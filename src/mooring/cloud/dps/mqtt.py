@@ -7,11 +7,11 @@ CONNECT but what cannot be read; PUBACK goes out before the answer; register is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mooring.cloud.attempts.model import KIND_REGISTRATION
-from mooring.cloud.dps.model import RegisterCommand, Registration
-from mooring.cloud.dps.mqtt_answers import (
+from mooring.cloud.dps.device_requests import DeviceAnswer, DeviceCaller, DeviceRequests
+from mooring.cloud.dps.mqtt_endings import (
     IDLE,
     NOT_SUBSCRIBED,
     QOS_2,
@@ -19,24 +19,10 @@ from mooring.cloud.dps.mqtt_answers import (
     SHUTTING_DOWN,
     SILENT,
     TOO_OLD,
-    check_register_body,
-    failure_of,
-    note_outcome,
-    wire_error,
 )
-from mooring.cloud.dps.service import DpsService
-from mooring.cloud.dps.wire import operation_body
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.frontdoor.link import DeviceLink, Ending
 from mooring.pki.certificates import sha256_thumbprint
-from mooring.protocol.azure.dps_payloads import (
-    ErrorBody,
-    OperationStatus,
-    RegistrationStatus,
-    decode_register_body,
-    encode_error_body,
-    encode_operation,
-)
 from mooring.protocol.azure.dps_topics import (
     RESPONSE_FILTER,
     PollRequest,
@@ -46,6 +32,7 @@ from mooring.protocol.azure.dps_topics import (
 )
 from mooring.protocol.azure.errors import TopicMalformed
 from mooring.protocol.azure.identifiers import fold_registration_id
+from mooring.protocol.azure.sas import MAX_TOKEN_CHARS
 from mooring.protocol.azure.usernames import DpsUserName
 from mooring.protocol.mqtt.codes import ConnectReturnCode, SubAckCode
 from mooring.protocol.mqtt.keepalive import silence_limit_s
@@ -60,15 +47,6 @@ from mooring.protocol.mqtt.packets import (
 )
 from mooring.runtime.attempts import AttemptRecorder
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
-from mooring.runtime.ids import new_tracking_id
-from mooring.runtime.logs import get_logger
-from mooring.storage.errors import StorageFailed, StorageFull
-from mooring.storage.state import StorageCondition, StorageState
-
-OVERLOAD_RETRY_AFTER_S = 5
-"""What a device is told to wait after 429 and 5xx: the longest that the Java SDK takes."""
-
-_log = get_logger("cloud.dps.mqtt")
 
 
 class DpsMqtt:
@@ -76,24 +54,13 @@ class DpsMqtt:
 
     def __init__(
         self,
-        service: DpsService,
+        requests: DeviceRequests,
         *,
-        storage_state: Callable[[], StorageState],
-        retry_after_s: int,
-        on_assigned: Callable[[Registration], None] = lambda _registration: None,
         limits: DoorLimits = DEFAULT_LIMITS,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Answer for `service`; `retry_after_s` goes with every 202.
-
-        `storage_state` says whether a registration could be kept now; while it could not, none
-        is tried: some small record might still find room, and others not.
-        `on_assigned` is told of each device that was assigned to a hub, after the commit.
-        """
-        self.service = service
-        self.storage_state = storage_state
-        self.on_assigned = on_assigned
-        self.retry_after_s = retry_after_s
+        """Take `requests` from devices."""
+        self.requests = requests
         self.limits = limits
         self.clock = clock
 
@@ -139,16 +106,17 @@ class DpsSession:
     """One accepted DPS connection."""
 
     __slots__ = (
+        "_caller",
         "_context",
         "_door",
         "_draining",
         "_ends_at",
         "_idle_ends_at",
         "_link",
+        "_operation_id",
         "_qos",
         "_recorder",
         "_silence_s",
-        "_user_name",
         "_working",
     )
 
@@ -158,7 +126,15 @@ class DpsSession:
         """Begin; CONNACK is written."""
         self._door = door
         self._link = link
-        self._user_name = user_name
+        self._caller = DeviceCaller(
+            id_scope=user_name.id_scope,
+            registration_id=user_name.registration_id,
+            api_version=user_name.api_version,
+            presented=link.presented,
+            source_address=link.source_address,
+            sas_token=_sas_token(connect.password),
+        )
+        self._operation_id: str | None = None
         now = door.clock.monotonic()
         # Keep-alive 0 means none: .NET and C send it.
         self._silence_s = silence_limit_s(connect.keep_alive_s)
@@ -207,7 +183,7 @@ class DpsSession:
         if self._recorder is None and ending in QUIET:
             return
         recorder = self._recorder or self._new_recorder()
-        if recorder.snapshot().result == "running":
+        if not recorder.is_over:
             recorder.fail(ending.code, ending.cause, ending.remedy, stage=ending.stage)
         self._finish(recorder)
 
@@ -216,7 +192,7 @@ class DpsSession:
         recorder = self._recorder
         if recorder is None or self._working:  # what works on it records it
             return
-        if recorder.snapshot().result == "running":
+        if not recorder.is_over:
             stage = recorder.current_stage
             cause = (
                 "the device went away without asking for the result"
@@ -298,104 +274,41 @@ class DpsSession:
                 self._finish(recorder)
             recorder = self._recorder = self._new_recorder()
         recorder.saw("$rid", request.rid)
-        recorder.begin("register")
-        try:
-            body = decode_register_body(packet.payload)
-            check_register_body(body, self._user_name.registration_id)
-            state = self._door.storage_state()
-            if state.condition is not StorageCondition.OK:
-                kind = StorageFull if state.condition is StorageCondition.FULL else StorageFailed
-                raise kind(state.reason, state.remedy)
-            operation = await self._door.service.register(
-                RegisterCommand(
-                    id_scope=self._user_name.id_scope,
-                    registration_id=self._user_name.registration_id,
-                    presented=self._link.presented,
-                    payload=body.payload,
-                    api_version=self._user_name.api_version,
-                    source_address=self._link.source_address,
-                    recorder=recorder,
-                )
-            )
-        except Exception as error:  # noqa: BLE001 - every failure has its answer
-            self._answer_error(packet, request.rid, error, recorder)
-            return
-        recorder.saw("operationId", operation.operation_id)
-        if operation.registration.status is RegistrationStatus.ASSIGNED:
-            self._door.on_assigned(operation.registration)
-        if recorder.snapshot().failure is None:
-            recorder.begin("poll")
-        else:
+        answer = await self._door.requests.register(self._caller, packet.payload, recorder)
+        if answer.is_accepted:
+            self._operation_id = answer.operation_id
+        self._answer(packet, request.rid, answer)
+        if recorder.is_over:
             self._finish(recorder)
-        body_out = encode_operation(
-            OperationStatus(operation.operation_id, RegistrationStatus.ASSIGNING)
-        )
-        self._answer(packet, 202, request.rid, body_out, retry_after=self._door.retry_after_s)
 
     async def _poll(self, packet: Publish, request: PollRequest) -> None:
-        recorder = self._recorder
-        if recorder is not None:
-            recorder.saw("$rid", request.rid)
-            recorder.saw("operationId", request.operation_id)
-            if recorder.current_stage != "poll":
-                recorder.begin("poll")
-        try:
-            operation = await self._door.service.get_operation(
-                request.operation_id, self._user_name.registration_id
-            )
-        except Exception as error:  # noqa: BLE001 - every failure has its answer
-            self._answer_error(packet, request.rid, error, recorder or self._new_recorder())
-            return
-        terminal = operation.registration.status.is_terminal
-        self._answer(
-            packet,
-            200 if terminal else 202,
-            request.rid,
-            operation_body(operation),
-            retry_after=None if terminal else self._door.retry_after_s,
+        recorder = self._recorder or self._new_recorder()
+        recorder.saw("$rid", request.rid)
+        answer = await self._door.requests.poll(
+            self._caller,
+            request.operation_id,
+            recorder,
+            is_own=request.operation_id == self._operation_id,
         )
-        if terminal and recorder is not None:
-            note_outcome(recorder, operation)
-            recorder.finish()
+        self._answer(packet, request.rid, answer)
+        # A device that asks once more for what it was told leaves no second record.
+        if recorder.is_over and (recorder is self._recorder or not answer.is_accepted):
             self._finish(recorder)
 
     # -- answers -------------------------------------------------------------------------------
 
-    def _answer(
-        self, packet: Publish, status: int, rid: str, body: bytes, *, retry_after: int | None = None
-    ) -> None:
+    def _answer(self, packet: Publish, rid: str, answer: DeviceAnswer) -> None:
         link = self._link
         if not link.is_open:
             return
         # .NET knows one order only: PUBACK, then the answer.
         if packet.packet_id is not None:
             link.write(link.machine.pubacks((packet.packet_id,)))
-        topic = format_response_topic(status, rid, retry_after)
+        topic = format_response_topic(answer.status, rid, answer.retry_after_s)
         # A client that acknowledges nothing gets its answers all the same, at QoS 0.
         qos = self._qos if self._qos and link.machine.window_free else 0
-        data, _ = link.machine.publish(topic, body, qos)
+        data, _ = link.machine.publish(topic, answer.body, qos)
         link.write(data)
-
-    def _answer_error(
-        self, packet: Publish, rid: str, error: Exception, recorder: AttemptRecorder
-    ) -> None:
-        code, message = wire_error(error)
-        tracking_id = new_tracking_id()
-        recorder.saw("trackingId", tracking_id)
-        if recorder.snapshot().failure is None:
-            recorder.fail(*failure_of(error))
-        if code // 1000 >= 500:
-            _log.error("request failed", tracking_id=tracking_id, exc_info=error)
-        self._answer(
-            packet,
-            code // 1000,
-            rid,
-            encode_error_body(
-                ErrorBody(code, message, tracking_id, timestamp_utc=self._door.clock.now())
-            ),
-            retry_after=OVERLOAD_RETRY_AFTER_S if code // 1000 in {429, 500, 503} else None,
-        )
-        self._finish(recorder)
 
     def _finish(self, recorder: AttemptRecorder) -> None:
         if recorder is self._recorder:
@@ -405,3 +318,14 @@ class DpsSession:
     def _new_recorder(self) -> AttemptRecorder:
         """Return the recorder of one more attempt on this connection."""
         return AttemptRecorder(KIND_REGISTRATION, clock=self._door.clock, **self._context)
+
+
+def _sas_token(password: bytes | None) -> str | None:
+    """Return the token that a CONNECT carries; an empty password is none.
+
+    What is no token, and too much of it, is kept as far as it takes to refuse it at the register
+    request, as Azure does.
+    """
+    if not password:
+        return None
+    return password[: MAX_TOKEN_CHARS + 1].decode("utf-8", "replace")

@@ -11,6 +11,8 @@ from mooring.protocol.azure.dps_payloads import (
     X509Result,
     encode_operation,
 )
+from mooring.protocol.azure.json_documents import encode_json
+from mooring.protocol.azure.registration_state import registration_state_to_json
 
 
 def registration_state(registration: Registration) -> RegistrationState:
@@ -33,6 +35,11 @@ def registration_state(registration: Registration) -> RegistrationState:
         symmetric_key=SymmetricKeyResult(group_id) if by_key else None,
         payload=registration.payload if assigned else None,
     )
+
+
+def registration_body(registration: Registration) -> bytes:
+    """Return the body of the answer to a look-up."""
+    return encode_json(registration_state_to_json(registration_state(registration)))
 
 
 def operation_body(operation: Operation) -> bytes:

@@ -10,12 +10,16 @@ ignored, and a key that comes twice counts with its last value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import quote, unquote
 
+from mooring.protocol.azure.api_versions import (
+    OLDEST_DPS_API_VERSION,
+    is_api_version,
+    is_dps_api_version,
+)
 from mooring.protocol.azure.errors import UserNameMalformed, quoted
 
 MAX_USER_NAME_CHARS = 4096
@@ -28,7 +32,6 @@ HUB_API_VERSION = "2021-04-12"
 """What the current Node SDK sends to a hub; it knows model ids. The gateway sends it too."""
 
 _REGISTRATIONS = "registrations"
-_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(?:-preview)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ def _parse_dps(text: str, parts: list[str]) -> DpsUserName:
     api_version = _check_api_version(text, parameters)
     if api_version is None:
         raise _malformed(f"{quoted(text)} has no api-version")
+    if not is_dps_api_version(api_version):
+        raise _malformed(f"{quoted(text)} has an api-version from before {OLDEST_DPS_API_VERSION}")
     return DpsUserName(id_scope, registration_id, api_version, parameters.get("clientversion"))
 
 
@@ -139,7 +144,7 @@ def _parse_query(query: str) -> dict[str, str]:
 
 def _check_api_version(text: str, parameters: Mapping[str, str]) -> str | None:
     api_version = parameters.get("api-version")
-    if api_version is not None and _API_VERSION.fullmatch(api_version) is None:
+    if api_version is not None and not is_api_version(api_version):
         raise _malformed(f"{quoted(text)} has api-version {quoted(api_version)}, not a date")
     return api_version
 
