@@ -139,7 +139,7 @@ class Throttled(Overloaded):
 
     code = "throttled"
 
-    def __init__(self, message: str, remedy: str, *, retry_after_s: int) -> None:
+    def __init__(self, message: str, remedy: str, *, retry_after_s: int = 5) -> None:
         """Hold the facts, and how long to wait."""
         super().__init__(message, remedy, wire_message=DpsErrorCode.THROTTLED.text)
         self.retry_after_s = retry_after_s
