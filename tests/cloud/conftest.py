@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from tests.support.certificates import Credential, certify, key_of
-from tests.support.cloud import CloudThread, cloud_on_thread, https_port
+from tests.support.cloud import CloudThread, cloud_on_thread
 from tests.support.rawhttp import RawHttp
 from tests.support.rawmqtt import RawMqtt
+from tests.support.rawwebsocket import RawMqttOverWebSocket, RawWebSocket
 
 from mooring.pki.certificates import sha256_thumbprint
 
@@ -26,6 +27,7 @@ class Device:
     name: str
     credential: Credential | None
     files: tuple[Path, Path] | None
+    websocket: bool = False
 
     @property
     def thumbprint(self) -> str:
@@ -51,7 +53,12 @@ class Device:
 
     @contextmanager
     def dial(self) -> Iterator[RawMqtt]:
-        """Open a TLS connection with its certificate."""
+        """Open a TLS connection with its certificate, and a WebSocket in it if it uses one."""
+        if self.websocket:
+            with self.dial_websocket() as websocket:
+                assert websocket.open().status == 101
+                yield RawMqttOverWebSocket(websocket)
+            return
         certificate, key = self.files or (None, None)
         with RawMqtt(
             self.cloud.address,
@@ -71,17 +78,25 @@ class Device:
             yield raw
 
     @contextmanager
-    def over_https(self) -> Iterator[RawHttp]:
+    def over_https(self, **options: Any) -> Iterator[RawHttp]:
         """Open an HTTPS connection with its certificate."""
-        certificate, key = self.files or (None, None)
-        with RawHttp(
-            self.cloud.address,
-            https_port(),
-            ca_file=self.cloud.ca_file,
-            cert_file=certificate,
-            key_file=key,
-        ) as raw:
+        with RawHttp(*self._https, **self._https_trust, **options) as raw:
             yield raw
+
+    @contextmanager
+    def dial_websocket(self, **options: Any) -> Iterator[RawWebSocket]:
+        """Open an HTTPS connection with its certificate, which may become a WebSocket."""
+        with RawWebSocket(*self._https, **self._https_trust, **options) as websocket:
+            yield websocket
+
+    @property
+    def _https(self) -> tuple[str, int]:
+        return self.cloud.address, self.cloud.https_port
+
+    @property
+    def _https_trust(self) -> dict[str, Path | None]:
+        certificate, key = self.files or (None, None)
+        return {"ca_file": self.cloud.ca_file, "cert_file": certificate, "key_file": key}
 
     @property
     def dps_path(self) -> str:
@@ -106,8 +121,8 @@ class Device:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Generator[CloudThread]:
-    """Run one cloud for a test module."""
+def cloud(tmp_path_factory: pytest.TempPathFactory, websocket: bool) -> Generator[CloudThread]:
+    """Run one cloud for a test module, and another if its devices also use WebSocket."""
     with cloud_on_thread(tmp_path_factory.mktemp("cloud")) as running:
         yield running
 
@@ -115,8 +130,20 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Generator[CloudThread]:
 MakeDevice = Callable[..., Device]
 
 
+OVER_BOTH_CARRIERS = pytest.mark.parametrize(
+    "websocket", [False, True], indirect=True, ids=["tls", "websocket"]
+)
+"""Runs a test, or as ``pytestmark`` a module's tests, over TLS and over WebSocket in TLS."""
+
+
+@pytest.fixture(scope="module")
+def websocket(request: pytest.FixtureRequest) -> bool:
+    """Return whether devices dial by WebSocket; see `OVER_BOTH_CARRIERS`."""
+    return bool(getattr(request, "param", False))
+
+
 @pytest.fixture
-def make_device(cloud: CloudThread, tmp_path: Path) -> MakeDevice:
+def make_device(cloud: CloudThread, tmp_path: Path, websocket: bool) -> MakeDevice:
     """Return a maker of devices; each has a fresh name, and a self-signed certificate."""
 
     def make(
@@ -131,7 +158,7 @@ def make_device(cloud: CloudThread, tmp_path: Path) -> MakeDevice:
         if credential is None and certificate:
             credential = certify(name, key_of("ec"))
         files = None if credential is None else credential.write(tmp_path, *above)
-        return Device(of or cloud, name, credential, files)
+        return Device(of or cloud, name, credential, files, websocket)
 
     return make
 

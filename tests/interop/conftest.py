@@ -9,8 +9,11 @@ from tests.support.cloud import cloud
 __all__ = ["cloud", "sdk"]
 
 
-@pytest.fixture(params=[PythonSdk(), NodeSdk()], ids=lambda sdk: sdk.name)
+SDKS = [PythonSdk(), NodeSdk(), PythonSdk(websockets=True), NodeSdk(websockets=True)]
+
+
+@pytest.fixture(params=SDKS, ids=lambda sdk: sdk.label)
 def sdk(request: pytest.FixtureRequest) -> Sdk:
-    """Return each SDK in turn."""
+    """Return each SDK in turn, over MQTT and over MQTT in WebSocket."""
     found: Sdk = request.param
     return found

@@ -22,6 +22,7 @@ def tell(event: str, **facts: Any) -> None:
 def main(options: dict[str, Any]) -> None:
     """Register, connect, send."""
     trust = Path(options["caFile"]).read_text()
+    websockets = options.get("websockets", False)
     x509 = X509(cert_file=options["certFile"], key_file=options["keyFile"])
     provisioning = ProvisioningDeviceClient.create_from_x509_certificate(
         provisioning_host=options["endpoint"],
@@ -29,6 +30,7 @@ def main(options: dict[str, Any]) -> None:
         id_scope=options["idScope"],
         x509=x509,
         server_verification_cert=trust,
+        websockets=websockets,
     )
     result = provisioning.register()
     state = result.registration_state
@@ -47,6 +49,7 @@ def main(options: dict[str, Any]) -> None:
         device_id=state.device_id,
         server_verification_cert=trust,
         connection_retry=False,
+        websockets=websockets,
     )
     device.connect()
     tell("connected")

@@ -37,20 +37,35 @@ class Run:
         return found[0]
 
 
+@dataclass(frozen=True)
 class PythonSdk:
     """azure-iot-device from PyPI."""
 
+    websockets: bool = False
     name = "python"
+
+    @property
+    def label(self) -> str:
+        """Return what tells it from the others, fit for a device's name."""
+        return _label(self)
 
     def run(self, cloud: CloudProcess, options: dict[str, Any]) -> Run:
         """Run its program."""
+        options = {**options, "websockets": self.websockets}
         return _run([sys.executable, str(HERE / "python_device.py"), json.dumps(options)], {})
 
 
+@dataclass(frozen=True)
 class NodeSdk:
     """azure-iot-device and azure-iot-provisioning-device over MQTT, from npm."""
 
+    websockets: bool = False
     name = "node"
+
+    @property
+    def label(self) -> str:
+        """Return what tells it from the others, fit for a device's name."""
+        return _label(self)
 
     def run(self, cloud: CloudProcess, options: dict[str, Any]) -> Run:
         """Run its program; it trusts what NODE_EXTRA_CA_CERTS names."""
@@ -58,11 +73,16 @@ class NodeSdk:
             pytest.skip("Node is missing: apt-get install nodejs npm")
         if not (HERE / "node" / "node_modules").exists():
             pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
+        options = {**options, "websockets": self.websockets}
         environment = {"NODE_EXTRA_CA_CERTS": str(cloud.ca_file)}
         return _run(["node", str(HERE / "node" / "device.js"), json.dumps(options)], environment)
 
 
 Sdk: TypeAlias = PythonSdk | NodeSdk
+
+
+def _label(sdk: Sdk) -> str:
+    return f"{sdk.name}ws" if sdk.websockets else sdk.name
 
 
 def options(

@@ -29,7 +29,8 @@ def _root(common_name: str, **members: Any) -> Issued:
     return issue_root(subject, now=datetime.now(UTC), **members)
 
 
-def _expect_connected(run: Run, cloud: CloudProcess, device_id: str, origin: str) -> None:
+def _expect_connected(run: Run, cloud: CloudProcess, device_id: str, sdk: Sdk) -> None:
+    origin = sdk.name
     assert run.exit_status == 0, run
     registered = run.event("registered")
     assert registered["status"] == "assigned"
@@ -41,18 +42,20 @@ def _expect_connected(run: Run, cloud: CloudProcess, device_id: str, origin: str
     assert events[0]["systemProperties"]["message-id"] == f"{origin}-0"
     device = cloud.get(f"hubs/hub/devices/{device_id}")
     assert device["authentication"]["type"] == "selfSigned"
+    for record in cloud.attempts(device_id=device_id):
+        assert record["context"].get("transport") == ("websocket" if sdk.websockets else None)
 
 
 def test_individual_enrollment_registers_and_sends(
     sdk: Sdk, cloud: CloudProcess, tmp_path: Path
 ) -> None:
-    name = f"individual{sdk.name}"
+    name = f"individual{sdk.label}"
     root = _root(name)
     cloud.enroll(name, dump_certificate(root.certificate))
 
     run = sdk.run(cloud, options(cloud, tmp_path, root, name, messages=MESSAGES))
 
-    _expect_connected(run, cloud, name, sdk.name)
+    _expect_connected(run, cloud, name, sdk)
     state = cloud.get(f"dps/enrollments/{name}")["registrationState"]
     assert state["status"] == "assigned"
 
@@ -61,7 +64,7 @@ def test_individual_enrollment_registers_and_sends(
 def test_group_enrollment_registers_and_sends(
     sdk: Sdk, cloud: CloudProcess, tmp_path: Path, algorithm: KeyAlgorithm
 ) -> None:
-    suffix = f"{sdk.name}{algorithm.value.replace('-', '')}"
+    suffix = f"{sdk.label}{algorithm.value.replace('-', '')}"
     root = _root(f"root{suffix}", algorithm=algorithm)
     issuer = Issuer(root.certificate, root.key)
     subject = Subject(common_name=f"group{suffix}", organization="Quay")
@@ -71,7 +74,7 @@ def test_group_enrollment_registers_and_sends(
 
     run = sdk.run(cloud, options(cloud, tmp_path, device, f"group{suffix}", messages=MESSAGES))
 
-    _expect_connected(run, cloud, f"group{suffix}", sdk.name)
+    _expect_connected(run, cloud, f"group{suffix}", sdk)
     records = cloud.get("dps/registrations", enrollmentGroupId=f"plant-{suffix}")["value"]
     assert [record["registrationId"] for record in records] == [f"group{suffix}"]
 
@@ -79,10 +82,10 @@ def test_group_enrollment_registers_and_sends(
 def test_individual_enrollment_with_another_device_id_sends_as_that_device(
     sdk: Sdk, cloud: CloudProcess, tmp_path: Path
 ) -> None:
-    name = f"renamed{sdk.name}"
+    name = f"renamed{sdk.label}"
     root = _root(name)
-    cloud.enroll(name, dump_certificate(root.certificate), deviceId=f"Pump.{sdk.name}")
+    cloud.enroll(name, dump_certificate(root.certificate), deviceId=f"Pump.{sdk.label}")
 
     run = sdk.run(cloud, options(cloud, tmp_path, root, name, messages=MESSAGES))
 
-    _expect_connected(run, cloud, f"Pump.{sdk.name}", sdk.name)
+    _expect_connected(run, cloud, f"Pump.{sdk.label}", sdk)

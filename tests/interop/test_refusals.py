@@ -126,7 +126,7 @@ def test_refusal_is_told_to_the_sdk_and_recorded(
     sdk: Sdk, cloud: CloudProcess, tmp_path: Path, case: str
 ) -> None:
     prepare, expected = REFUSALS[case]
-    name = f"{sdk.name}{case.replace('-', '')}"
+    name = f"{sdk.label}{case.replace('-', '')}"
     issued, members = prepare(cloud, name)
 
     run = sdk.run(cloud, {**options(cloud, tmp_path, issued, name), **members})
@@ -145,7 +145,7 @@ def test_refusal_is_told_to_the_sdk_and_recorded(
 def test_disabled_enrollment_is_told_to_the_sdk_as_a_result_and_recorded(
     sdk: Sdk, cloud: CloudProcess, tmp_path: Path
 ) -> None:
-    name = f"disabled{sdk.name}"
+    name = f"disabled{sdk.label}"
     issued = _root(name)
     cloud.enroll(name, dump_certificate(issued.certificate), provisioningStatus="disabled")
 

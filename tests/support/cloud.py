@@ -51,6 +51,11 @@ class OwnersClient(RunningCloud):
         """Return the base of the HTTPS APIs: device, service and resource API."""
         return self.service_url
 
+    @property
+    def https_port(self) -> int:
+        """Return the port of HTTPS and of MQTT over WebSocket."""
+        return int(self.facts["ports"]["https"])
+
     def api(self) -> httpx.Client:
         """Return a client of the admin API with the owner token; the caller closes it."""
         return httpx.Client(

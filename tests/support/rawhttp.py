@@ -48,9 +48,12 @@ class RawHttp:
         cert_file: Path | None = None,
         key_file: Path | None = None,
         timeout_s: float = 20.0,
+        tls: ssl.TLSVersion | None = None,
     ) -> None:
         """Connect and shake hands; the server must prove `address`."""
         context = ssl.create_default_context(cafile=str(ca_file))
+        if tls is not None:
+            context.minimum_version = context.maximum_version = tls
         if cert_file is not None:
             context.load_cert_chain(cert_file, key_file)
         raw = socket.create_connection((address, port), timeout=timeout_s)
@@ -91,21 +94,39 @@ class RawHttp:
         return "\r\n".join((*lines, "", "")).encode() + (body or b"")
 
     def read(self) -> Reply:
-        """Read one answer."""
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            self._fill()
-        status_line, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        """Read one answer, an interim one (100, 101) too.
+
+        Raises:
+            ConnectionError: The server closed instead.
+        """
+        head = self.receive_until(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
         headers = []
         for line in lines:
             name, _, value = line.partition(":")
             headers.append((name, value.strip()))
         reply = Reply(int(status_line.split(" ")[1]), headers, b"")
-        size = end + 4 + int(reply["content-length"])
+        if reply.status < 200:
+            return reply
+        if "transfer-encoding" in reply:
+            return Reply(reply.status, headers, self._receive_chunks())
+        return Reply(reply.status, headers, self.receive_exactly(int(reply["content-length"])))
+
+    def receive_until(self, mark: bytes) -> bytes:
+        """Return what comes before `mark`, and drop that."""
+        while (end := self._buffer.find(mark)) < 0:
+            self._fill()
+        found = bytes(self._buffer[:end])
+        del self._buffer[: end + len(mark)]
+        return found
+
+    def receive_exactly(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
         while len(self._buffer) < size:
             self._fill()
-        body = bytes(self._buffer[end + 4 : size])
+        found = bytes(self._buffer[:size])
         del self._buffer[:size]
-        return Reply(reply.status, headers, body)
+        return found
 
     def is_closed_by_server(self) -> bool:
         """Return whether the server closes instead of sending more."""
@@ -113,6 +134,14 @@ class RawHttp:
             return not self._buffer and self.socket.recv(1) == b""
         except (ConnectionResetError, ssl.SSLEOFError):
             return True
+
+    def _receive_chunks(self) -> bytes:
+        body = b""
+        while size := int(self.receive_until(b"\r\n"), 16):
+            body += self.receive_exactly(size)
+            assert self.receive_exactly(2) == b"\r\n"
+        assert self.receive_exactly(2) == b"\r\n"
+        return body
 
     def _fill(self) -> None:
         data = self.socket.recv(65536)

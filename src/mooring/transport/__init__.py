@@ -2,5 +2,6 @@
 
 The server side (`listener`, `server_connection`, `server_tls`) lets any client certificate
 through and hands it to the application, which alone can answer with a CONNACK or an HTTP status.
+`server_websocket` gives an application the same over WebSocket, once HTTP has agreed on it.
 The client side (`client`, `client_tls`) verifies the server fully and reports each stage.
 """

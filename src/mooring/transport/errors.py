@@ -52,6 +52,12 @@ class PeerTooSlow(TransportError):
     code = "peer-too-slow"
 
 
+class WebSocketBroken(TransportError):
+    """An accepted peer broke the rules of WebSocket, or of what travels in it."""
+
+    code = "websocket-broken"
+
+
 class ConnectError(TransportError):
     """Root of what a connecting client can meet; `stage` says where."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -19,8 +20,20 @@ if TYPE_CHECKING:
 _log = get_logger("transport.server")
 
 
+class Carrier(enum.Enum):
+    """What carries an application's bytes."""
+
+    TLS = "tls"
+    WEBSOCKET = "websocket"
+
+
 class PeerConnection(Protocol):
     """A connected peer, as an application sees it: over TLS, or over WebSocket in TLS."""
+
+    @property
+    def carrier(self) -> Carrier:
+        """Return what carries the application's bytes."""
+        ...
 
     @property
     def peer_address(self) -> str:
@@ -100,6 +113,14 @@ class ServerApplication(Protocol):
 
     def drain(self) -> None:
         """Finish what was begun and close the connection: the listener shuts down."""
+        ...
+
+
+class PeerApplication(ServerApplication, Protocol):
+    """An application that runs over whatever carries its bytes."""
+
+    def connection_made(self, connection: PeerConnection) -> None:
+        """Start: the peer has proved to hold its key."""
         ...
 
 

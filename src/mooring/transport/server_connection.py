@@ -21,7 +21,11 @@ from mooring.runtime.ids import new_tracking_id
 from mooring.runtime.logs import get_logger
 from mooring.transport.admission import Turn
 from mooring.transport.errors import PeerTooSlow, TlsSessionBroken
-from mooring.transport.server_application import ConnectionEnvironment, ServerApplication
+from mooring.transport.server_application import (
+    Carrier,
+    ConnectionEnvironment,
+    ServerApplication,
+)
 from mooring.transport.tls_session import PeerCertificate, TlsSession
 
 _log = get_logger("transport.server")
@@ -99,6 +103,11 @@ class ServerConnection(asyncio.Protocol):
         self._accepted_at = time.monotonic()
 
     # -- for the application -------------------------------------------------------------------
+
+    @property
+    def carrier(self) -> Carrier:
+        """Return what carries the application's bytes: TLS itself."""
+        return Carrier.TLS
 
     @property
     def presented(self) -> tuple[PeerCertificate, ...]:

@@ -32,6 +32,7 @@ from mooring.runtime.attempts import Attempt
 from mooring.runtime.clock import SYSTEM_CLOCK
 from mooring.storage import state
 from mooring.storage.errors import StorageFailed
+from mooring.transport.server_application import Carrier
 
 DPS = "0ne00000001/registrations/gw1/api-version=2019-03-31"
 HUB = "hub.example/gw1/?api-version=2021-04-12"
@@ -41,6 +42,7 @@ ENDING = Ending("session", "test-ending", "the test says so", "none")
 class Transport:
     """What a `ServerConnection` is to its application."""
 
+    carrier = Carrier.TLS
     peer_address = "10.0.0.1"
     tls_version = "TLSv1.3"
     handshake_s = 0.001

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.cloud.conftest import Device, MakeDevice
+from tests.cloud.conftest import OVER_BOTH_CARRIERS, Device, MakeDevice
 from tests.support.certificates import certify, key_of
 from tests.support.cloud import CloudThread
 from tests.support.rawmqtt import (
@@ -29,6 +29,8 @@ from tests.support.rawmqtt import (
 )
 
 from mooring.storage.errors import StorageFull
+
+pytestmark = OVER_BOTH_CARRIERS
 
 UNSUBSCRIBE, UNSUBACK, PUBREL = 10, 11, 6
 REGISTER = "$dps/registrations/PUT/iotdps-register/?$rid="

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.cloud.conftest import Device, MakeDevice
+from tests.cloud.conftest import OVER_BOTH_CARRIERS, Device, MakeDevice
 from tests.support.certificates import certify, key_of
 from tests.support.cloud import CloudThread
 from tests.support.rawmqtt import (
@@ -34,6 +34,8 @@ from mooring.storage.errors import StorageFull
 from mooring.storage.state import StorageCondition, StorageState
 
 UNSUBSCRIBE, UNSUBACK = 10, 11
+pytestmark = OVER_BOTH_CARRIERS
+
 MIB = 1024 * 1024
 
 

@@ -1,18 +1,21 @@
-// Provisions a device through DPS over MQTT with the Azure SDKs for Node, then connects to the
-// assigned hub and sends telemetry. One JSON line per fact on standard output; exit status 1 and
-// an `error` line if a step fails. Trust in the server comes from NODE_EXTRA_CA_CERTS.
+// Provisions a device through DPS over MQTT (`websockets`: in WebSocket) with the Azure SDKs for
+// Node, then connects to the assigned hub and sends telemetry. One JSON line per fact on standard
+// output; exit status 1 and an `error` line if a step fails. Trust in the server comes from NODE_EXTRA_CA_CERTS.
 //
-// usage: node device.js '{"endpoint","idScope","registrationId","certFile","keyFile","messages"}'
+// usage: node device.js '{"endpoint","idScope","registrationId","certFile","keyFile","messages",
+//                        "websockets"}'
 'use strict';
 
 const fs = require('fs');
 const { X509Security } = require('azure-iot-security-x509');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
-const { Mqtt: ProvisioningMqtt } = require('azure-iot-provisioning-device-mqtt');
+const provisioningMqtt = require('azure-iot-provisioning-device-mqtt');
 const { Client, Message } = require('azure-iot-device');
-const { Mqtt: HubMqtt } = require('azure-iot-device-mqtt');
+const hubMqtt = require('azure-iot-device-mqtt');
 
 const options = JSON.parse(process.argv[2]);
+const ProvisioningMqtt = options.websockets ? provisioningMqtt.MqttWs : provisioningMqtt.Mqtt;
+const HubMqtt = options.websockets ? hubMqtt.MqttWs : hubMqtt.Mqtt;
 const x509 = {
   cert: fs.readFileSync(options.certFile, 'utf8'),
   key: fs.readFileSync(options.keyFile, 'utf8'),

@@ -1,1 +1,1 @@
-"""The MQTT listener of the cloud: tells DPS from hub, authenticates, hands over. Holds no rules."""
+"""The cloud's listeners, MQTT and HTTPS: take peers in, authenticate, hand over. Holds no rules."""

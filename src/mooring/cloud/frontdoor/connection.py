@@ -23,7 +23,8 @@ from mooring.protocol.mqtt.server import ServerMachine, ServerState
 from mooring.runtime.attempts import Attempt, AttemptRecorder
 from mooring.runtime.eager import Waiting, start_eagerly
 from mooring.runtime.logs import get_logger
-from mooring.transport.server_connection import ServerConnection
+from mooring.transport.errors import WebSocketBroken
+from mooring.transport.server_application import Carrier, PeerConnection
 
 if TYPE_CHECKING:
     from mooring.cloud.frontdoor.door import FrontDoor
@@ -36,7 +37,10 @@ _log = get_logger("cloud.frontdoor")
 
 
 class MqttConnection:
-    """The application behind one TLS connection; see `DeviceLink` for what sessions use."""
+    """The application behind one connection; see `DeviceLink` for what sessions use.
+
+    The connection is TLS, or WebSocket in TLS: nothing here depends on which.
+    """
 
     __slots__ = (
         "_connection",
@@ -45,6 +49,7 @@ class MqttConnection:
         "_held",
         "_held_bytes",
         "_orderly",
+        "_over_websocket",
         "_paused",
         "_presented",
         "_recorder",
@@ -60,7 +65,8 @@ class MqttConnection:
     def __init__(self, door: FrontDoor) -> None:
         """Belong to `door`."""
         self._door = door
-        self._connection: ServerConnection | None = None
+        self._connection: PeerConnection | None = None
+        self._over_websocket = False
         self._presented: tuple[Certificate, ...] = ()
         self._session: DeviceSession | None = None
         self._recorder: AttemptRecorder | None = None
@@ -82,9 +88,10 @@ class MqttConnection:
 
     # -- the transport's side ------------------------------------------------------------------
 
-    def connection_made(self, connection: ServerConnection) -> None:
+    def connection_made(self, connection: PeerConnection) -> None:
         """Begin: TLS has passed."""
         self._connection = connection
+        self._over_websocket = connection.carrier is Carrier.WEBSOCKET
         # Transport knows certificates by the look only; these are pki's.
         self._presented = cast("tuple[Certificate, ...]", connection.presented)
         recorder = AttemptRecorder(
@@ -110,13 +117,17 @@ class MqttConnection:
         self._held = None
         self._door.closed(self)
         session = self._session
+        broken = _ending_of(exc, "connect" if session is None else "session")
         if session is not None:
             self._session = None
+            if broken is not None:
+                session.broken(broken)
             session.lost(orderly=self._orderly)
             self._presented = ()
         elif self._recorder is not None and self._task is None:
             self._fail_before_connect(
-                Ending(
+                broken
+                or Ending(
                     "connect",
                     "closed-before-connect",
                     "the client closed the connection without sending CONNECT"
@@ -264,6 +275,8 @@ class MqttConnection:
             if self._presented and "thumbprint" not in attempt.context:
                 thumbprint = sha256_thumbprint(self._presented[0])
                 attempt = replace(attempt, context={**attempt.context, "thumbprint": thumbprint})
+        if self._over_websocket:
+            attempt = replace(attempt, context={**attempt.context, "transport": "websocket"})
         self._door.attempts.record(attempt)
 
     # -- inside --------------------------------------------------------------------------------
@@ -433,6 +446,13 @@ class MqttConnection:
                 self.last_seen = self._door.wheel.now
                 with suppress(RuntimeError):
                     self._connection.resume_reading()
+
+
+def _ending_of(error: BaseException | None, stage: str) -> Ending | None:
+    """Return why the peer's breach of WebSocket ended the connection, None if it did not."""
+    if not isinstance(error, WebSocketBroken):
+        return None
+    return Ending(stage, error.code, error.message, error.remedy)
 
 
 def _code_for_user_name(user_name: str) -> ConnectReturnCode:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mooring.cloud.attempts.model import KIND_UNKNOWN
 from mooring.cloud.attempts.service import AttemptService
 from mooring.cloud.frontdoor.connection import MqttConnection
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.frontdoor.link import DpsDoor, HubDoor
+from mooring.cloud.frontdoor.peer import TlsPeer
 from mooring.cloud.frontdoor.wheel import DeadlineWheel
+from mooring.pki.certificates import sha256_thumbprint
 from mooring.runtime.attempts import AttemptRecorder
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.runtime.tasks import TaskKeeper
+
+if TYPE_CHECKING:
+    from mooring.cloud.frontdoor.websocket_upgrade import UpgradeRefused
 
 
 class FrontDoor:
@@ -68,4 +75,20 @@ class FrontDoor:
             "check that the client speaks TLS 1.2 or 1.3 to this port, trusts the cloud's server "
             "CA (mooring cloud info says where it is) and dials a host name of its certificate",
         )
+        self.attempts.record(recorder.snapshot())
+
+    def upgrade_refused(self, peer: TlsPeer, refused: UpgradeRefused) -> None:
+        """Record a peer that asked for a WebSocket and did not get it."""
+        recorder = AttemptRecorder(
+            KIND_UNKNOWN,
+            clock=self.clock,
+            source_address=peer.peer_address,
+            transport="websocket",
+        )
+        if peer.presented:
+            recorder.context["thumbprint"] = sha256_thumbprint(peer.presented[0])
+        recorder.begin("tls", ago_s=peer.handshake_s)
+        recorder.passed(peer.tls_version)
+        recorder.begin("websocket")
+        recorder.fail(refused.code, refused.cause, refused.remedy)
         self.attempts.record(recorder.snapshot())

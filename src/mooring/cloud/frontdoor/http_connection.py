@@ -9,7 +9,8 @@ pinned, and ``tests/cloud/frontdoor/test_uvicorn_contract.py`` names what is rel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from mooring.cloud.frontdoor.http_refusals import MALFORMED, HttpRefusal, encode_refusal
 from mooring.cloud.frontdoor.http_transport import HttpTransport
 from mooring.cloud.frontdoor.peer import TLS_EXTENSION, TlsPeer
+from mooring.cloud.frontdoor.websocket_upgrade import UpgradeRefused, judge_upgrade
 from mooring.pki.certificates import Certificate
 from mooring.protocol.azure.error_codes import DpsErrorCode
 from mooring.transport.server_connection import ServerConnection
@@ -47,6 +49,7 @@ class HttpConnection(HttpToolsProtocol):
         self._connection: ServerConnection | None = None
         self._peer: TlsPeer | None = None
         self._running: RequestResponseCycle | None = None
+        self._opening: bytes | None = None  # the answer that opens a WebSocket
         self._fault: HttpRefusal | None = MALFORMED  # what to say when the parser stops
         self._last_word: HttpRefusal | None = None
         self._deaf = False
@@ -101,8 +104,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: nothing can be sent any more."""
-        self._connection = None
-        self._door.wheel.remove(self)
+        self._leave()
         super().connection_lost(exc)
         self.pipeline.clear()
         if self._running is not None:  # uvicorn tells only the newest request
@@ -247,13 +249,43 @@ class HttpConnection(HttpToolsProtocol):
         return self._running is not None
 
     def _check_head(self) -> None:
-        """Refuse what uvicorn would let pass."""
+        """Refuse what uvicorn would let pass, and see whether WebSocket is asked for."""
         hosts = sum(name == b"host" for name, _ in self.headers)
         # RFC 9112 §3.2
         if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
             self._stop(
                 HttpRefusal(DpsErrorCode.BAD_REQUEST, "A request needs exactly one Host header.")
             )
+        if self.parser.should_upgrade():
+            self._check_upgrade()
+
+    def _check_upgrade(self) -> None:
+        if any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.headers
+        ):
+            # llhttp takes what follows such a head for the other protocol.
+            self._stop(
+                HttpRefusal(DpsErrorCode.BAD_REQUEST, "A request that asks to upgrade has no body.")
+            )
+        if self._get_upgrade() != b"websocket":
+            return  # h2c and the like are ignored, which a server may (RFC 9110 §7.8)
+        path = unquote((httptools.parse_url(self.url).path or b"").decode("ascii"))
+        method = self.parser.get_method().decode("ascii")
+        judged = judge_upgrade(method, path, self.parser.get_http_version(), self.headers)
+        if isinstance(judged, UpgradeRefused):
+            assert self._peer is not None
+            self._door.front_door.upgrade_refused(self._peer, judged)
+            self._stop(judged.answer)
+        elif self._busy:
+            self._stop(
+                HttpRefusal(
+                    DpsErrorCode.BAD_REQUEST,
+                    "WebSocket was asked for before the request ahead was answered; wait for it.",
+                )
+            )
+        else:
+            self._opening = judged
 
     def _count_head(self, count: int) -> None:
         self._head_bytes += count
@@ -269,18 +301,26 @@ class HttpConnection(HttpToolsProtocol):
             f"{limits.max_head_bytes} bytes together; send fewer or smaller ones.",
         )
 
-    def _stop(self, refusal: HttpRefusal | None) -> None:
+    def _stop(self, refusal: HttpRefusal | None) -> NoReturn:
         """Leave the parser, and the connection after `refusal`."""
         self._fault = refusal
         raise _Stop
 
     def _should_upgrade(self) -> bool:
-        return False
+        return self._opening is not None
 
     def _upgraded(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1, which a server may (RFC 9110 §7.8)."""
-        if rest:
-            self.data_received(rest)
+        """Go on with what came behind a head that asked for another protocol."""
+        connection = self._connection
+        if self._opening is None or connection is None:
+            if rest:
+                self.data_received(rest)
+            return
+        self.transport.write(self._opening)
+        self.transport.flush()
+        self._leave()
+        self.parser = None  # type: ignore[assignment]  # it and this object hold each other
+        self._door.open_websocket(connection, rest)
 
     def _refuse(self, refusal: HttpRefusal | None) -> None:
         """Read no more, say why once the answers under way are out, and close."""
@@ -300,6 +340,13 @@ class HttpConnection(HttpToolsProtocol):
             self._abandon(broken)
         if self._running is None:
             self._say_last_word()
+
+    def _leave(self) -> None:
+        """Be no longer the application of this connection."""
+        self._connection = None
+        self._deaf = True
+        self.connections.discard(self)
+        self._door.wheel.remove(self)
 
     def _say_last_word(self) -> None:
         if self._last_word is not None and not self.transport.is_closing():

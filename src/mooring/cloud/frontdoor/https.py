@@ -15,6 +15,8 @@ from mooring.cloud.frontdoor.door import FrontDoor
 from mooring.cloud.frontdoor.http_connection import HttpConnection
 from mooring.cloud.frontdoor.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from mooring.runtime.logs import get_logger
+from mooring.transport.server_connection import ServerConnection
+from mooring.transport.server_websocket import WebSocketConnection
 
 Message = MutableMapping[str, Any]
 AsgiApplication = Callable[
@@ -33,7 +35,11 @@ _log = get_logger("cloud.https")
 
 
 class HttpsDoor:
-    """Makes the application object of each connection, and holds what they share."""
+    """Makes the application object of each connection, and holds what they share.
+
+    Attributes:
+        websockets: How many connections became WebSockets since the start.
+    """
 
     def __init__(
         self,
@@ -62,6 +68,7 @@ class HttpsDoor:
             log_config=None,
         )
         self.config.load()
+        self.websockets = 0
         self._clock_hand = _ClockHand(self)
 
     def start(self) -> None:
@@ -80,6 +87,16 @@ class HttpsDoor:
     def application(self) -> HttpConnection:
         """Return the application object of a new connection."""
         return HttpConnection(self)
+
+    def open_websocket(self, connection: ServerConnection, received: bytes) -> None:
+        """Let the MQTT front door go on with `connection`, which `received` came on already."""
+        self.websockets += 1
+        WebSocketConnection(
+            connection,
+            self.front_door.application(),
+            self.loop,
+            max_message_bytes=self.limits.max_message_bytes,
+        ).start(received)
 
     @property
     def requests(self) -> int:
