@@ -71,6 +71,7 @@ def test_health_needs_no_token(cloud: CloudThread) -> None:
         ("PUT", "dps/enrollments/x"),
         ("GET", "hubs/hub/telemetry/follow"),
         ("GET", "attempts"),
+        ("GET", "attempts/follow"),
         ("POST", "tokens"),
         ("DELETE", "hubs/hub/devices/x"),
     ],
@@ -166,6 +167,8 @@ def test_body_that_is_no_json_is_400(api: httpx.Client) -> None:
         ("GET", "dps/enrollments?continuation=!!", None, "continuation"),
         ("GET", "attempts?continuation=x", None, "continuation"),
         ("GET", "attempts?result=perhaps", None, "result"),
+        ("GET", "attempts?kind=nonsense", None, "kind"),
+        ("GET", "attempts/follow?result=perhaps", None, "result"),
         ("GET", "hubs/hub/telemetry?start=yesterday", None, "start"),
         (
             "GET",
@@ -733,9 +736,28 @@ def test_attempts_are_paged_and_filtered(
     assert len(set(ids)) == 4
 
 
-def test_follow_ends_when_the_cloud_ends(tmp_path: Path) -> None:
+def test_attempts_are_followed_as_they_end(api: httpx.Client, make_device: MakeDevice) -> None:
+    device, other = make_device(), make_device()
+    with api.stream("GET", "attempts/follow", params={"thumbprint": device.thumbprint}) as response:
+        assert response.headers["content-type"] == "application/x-ndjson"
+        lines = response.iter_lines()
+        assert next(lines) == ""
+        for stranger in (other, device, device):
+            with stranger.dial() as raw:
+                raw.connect(stranger.name, stranger.hub_user_name)
+        found = [json.loads(next(line for line in lines if line)) for _ in range(2)]
+
+    # Identical ones come singly here, and are counted in the list.
+    assert [row["context"]["device_id"] for row in found] == [device.name] * 2
+    assert [row["count"] for row in found] == [1, 1]
+    (kept,) = api.get("attempts", params={"thumbprint": device.thumbprint}).json()["value"]
+    assert kept["count"] == 2
+
+
+@pytest.mark.parametrize("path", ["hubs/hub/telemetry/follow", "attempts/follow"])
+def test_follow_ends_when_the_cloud_ends(tmp_path: Path, path: str) -> None:
     with cloud_on_thread(tmp_path / "cloud") as cloud, cloud.api() as api:
-        with api.stream("GET", "hubs/hub/telemetry/follow") as response:
+        with api.stream("GET", path) as response:
             lines = response.iter_lines()
             next(lines)
             began = time.monotonic()

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mooring.cloud.attempts.model import AttemptFilter, AttemptRecord
+from mooring.cloud.attempts.model import AttemptFilter, AttemptRecord, record_of
 from mooring.cloud.attempts.service import AttemptService
+from mooring.cloud.attempts.watching import AttemptWatch, Missed
 from mooring.cloud.stores.sqlite import MIGRATIONS
 from mooring.cloud.stores.sqlite.attempts import SqliteAttemptStore
 from mooring.runtime.attempts import Attempt, AttemptRecorder
@@ -337,3 +339,87 @@ async def test_record_of_many_is_written_before_its_time(database: Database) -> 
         while database.commits == commits:
             await asyncio.sleep(0.01)
     await service.close()
+
+
+# -- watching -------------------------------------------------------------------------------------
+
+
+async def seen(watch: AttemptWatch, count: int) -> list[AttemptRecord | Missed]:
+    """Return the next `count` items of `watch`."""
+    items = aiter(watch)
+    return [await asyncio.wait_for(anext(items), 5) for _ in range(count)]
+
+
+async def test_watch_sees_each_attempt_before_it_is_written_and_by_itself(
+    service: AttemptService,
+) -> None:
+    service.record(attempt("before"))
+    tried = [attempt(), attempt(), attempt("gw2", code=None)]
+
+    with service.watch() as watch:
+        for one in tried:
+            service.record(one)
+        found = await seen(watch, 3)
+
+    assert [item.latest for item in found if isinstance(item, AttemptRecord)] == tried
+    assert [item.to_json()["count"] for item in found] == [1, 1, 1]
+
+
+async def test_watch_wakes_when_an_attempt_comes_and_ends_with_its_block(
+    service: AttemptService,
+) -> None:
+    with service.watch() as watch:
+        waiting = asyncio.create_task(seen(watch, 1))
+        await asyncio.sleep(0)
+        service.record(attempt("late"))
+        (record,) = await waiting
+        items = aiter(watch)
+
+    service.record(attempt("after"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(items), 0.05)
+    assert record.to_json()["context"]["registration_id"] == "late"
+
+
+async def test_watch_that_is_read_too_slowly_is_told_how_many_it_missed() -> None:
+    watch = AttemptWatch(AttemptFilter(), max_unread=3)
+    for number in range(10):
+        watch.offer(record_of(attempt(f"gw{number}")))
+
+    found = [item.to_json() for item in await seen(watch, 4)]
+
+    assert found[0] == {"missed": 7}
+    assert [item["context"]["registration_id"] for item in found[1:]] == ["gw7", "gw8", "gw9"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, 4),
+        ({"registration_id": "GW1"}, 2),
+        ({"registration_id": "gw9"}, 0),
+        ({"thumbprint": "ab" * 32}, 1),
+        ({"device_id": "dev-1"}, 1),
+        ({"device_id": "DEV-1"}, 0),
+        ({"kind": "registration"}, 4),
+        ({"kind": "hub-session"}, 0),
+        ({"result": "succeeded"}, 1),
+        ({"result": "failed", "registration_id": "gw1"}, 1),
+        ({"source_address": "10.0.0.2"}, 1),
+        ({"wire_id": "t-1"}, 1),
+        ({"wire_id": "t"}, 0),
+    ],
+)
+async def test_watch_and_list_mean_the_same_by_each_filter(
+    service: AttemptService, wanted: dict[str, Any], expected: int
+) -> None:
+    with service.watch(AttemptFilter(**wanted)) as watch:
+        service.record(attempt("gw1", thumbprint="AB" * 32))
+        service.record(attempt("gw1", code=None, device_id="dev-1"))
+        service.record(attempt("gw2", address="10.0.0.2"))
+        service.record(attempt("gw3", tracking_id="t-1"))
+        watched = [item.to_json()["attempt_id"] for item in await seen(watch, expected)]
+    listed, _ = await service.list(AttemptFilter(**wanted))
+
+    assert len(watched) == expected
+    assert watched[::-1] == [record.latest.attempt_id for record in listed]

@@ -34,6 +34,9 @@ KIND_HUB_SESSION = "hub-session"
 KIND_UNKNOWN = "unknown"
 """A connection that ended before it said what it wanted: failed handshake, malformed CONNECT."""
 
+Kind: TypeAlias = Literal["registration", "hub-connection", "hub-session", "unknown"]
+"""The kinds above."""
+
 Result: TypeAlias = Literal["succeeded", "failed"]
 
 
@@ -85,10 +88,26 @@ class AttemptFilter:
     registration_id: str | None = None
     device_id: str | None = None
     thumbprint: str | None = None
-    kind: str | None = None
+    kind: Kind | None = None
     result: Result | None = None
     source_address: str | None = None
     wire_id: str | None = None
+
+    def matches(self, record: AttemptRecord) -> bool:
+        """Return whether `record` is wanted; the store's list judges the same way."""
+        latest = record.latest
+        context = latest.context
+        return (
+            (self.kind is None or self.kind == latest.kind)
+            and (self.result is None or self.result == latest.result)
+            and (self.device_id is None or self.device_id == context.get("device_id"))
+            and (self.source_address is None or self.source_address == record.source_address)
+            and _same(self.registration_id, context.get("registration_id"))
+            and _same(self.thumbprint, context.get("thumbprint"))
+            and (
+                self.wire_id is None or any(self.wire_id in ids for ids in latest.wire_ids.values())
+            )
+        )
 
 
 def record_of(attempt: Attempt) -> AttemptRecord:
@@ -123,6 +142,11 @@ def identity_of(attempt: Attempt) -> bytes:
         "succeeded" if failure is None else f"{failure.stage}/{failure.code}",
     )
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
+
+
+def _same(wanted: str | None, found: str | None) -> bool:
+    """Compare without regard to case; both kinds of value are ASCII."""
+    return wanted is None or (found is not None and wanted.lower() == found.lower())
 
 
 def joined_wire_ids(

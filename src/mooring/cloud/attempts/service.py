@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from mooring.cloud.attempts.model import (
     MAX_RECORDS_PER_ADDRESS,
@@ -13,6 +14,7 @@ from mooring.cloud.attempts.model import (
     record_of,
 )
 from mooring.cloud.attempts.store import AttemptStore
+from mooring.cloud.attempts.watching import AttemptWatch
 from mooring.runtime.attempts import Attempt
 from mooring.runtime.logs import get_logger
 from mooring.storage.errors import StorageUnavailable
@@ -34,7 +36,7 @@ _log = get_logger("cloud.attempts")
 
 
 class AttemptService:
-    """Records attempts without making the device wait, and lists them."""
+    """Records attempts without making the device wait, lists them, and tells who watches."""
 
     def __init__(
         self,
@@ -52,13 +54,27 @@ class AttemptService:
         self._timer: asyncio.TimerHandle | None = None
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._watches: list[AttemptWatch] = []
         self._closed = False
         self._failing = False
         self.dropped = 0
 
     def record(self, attempt: Attempt) -> None:
         """Keep a finished `attempt`; returns at once, never raises for a full store."""
-        self._queue(record_of(attempt))
+        record = record_of(attempt)
+        self._queue(record)
+        for watch in self._watches:
+            watch.offer(record)
+
+    @contextmanager
+    def watch(self, wanted: AttemptFilter | None = None) -> Iterator[AttemptWatch]:
+        """Watch what `wanted` names from now on, before it is written, until the block is left."""
+        watch = AttemptWatch(wanted or AttemptFilter())
+        self._watches.append(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.remove(watch)
 
     async def flush(self) -> None:
         """Write what waits; returns when it is durable.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,7 +9,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from mooring.cloud.accounts.model import ResourceKind
-from mooring.cloud.api.context import Caller, CloudServices, Continuation, IfMatch, Limit, Services
+from mooring.cloud.api.context import Caller, Continuation, IfMatch, Limit, Services
+from mooring.cloud.api.streams import MEDIA_TYPE, json_lines
 from mooring.cloud.hub.documents import (
     DeviceBody,
     HubBody,
@@ -21,12 +19,8 @@ from mooring.cloud.hub.documents import (
     hub_to_json,
     partition_to_json,
 )
-from mooring.cloud.hub.model import Hub, Start
+from mooring.cloud.hub.model import Start
 from mooring.protocol.azure.timestamps import parse_timestamp
-
-HEARTBEAT_S = 15.0
-"""An empty line goes out this often while there is nothing to tell, so that a reader that is
-gone is noticed."""
 
 MAX_SEQUENCE_NUMBER = 2**53 - 1
 """Far beyond what a partition can hold, and the largest that every JSON reader keeps exact."""
@@ -170,40 +164,11 @@ async def follow_telemetry(
     hub_name: str, services: Services, start: _StartAt = None, device_id: _Device = None
 ) -> StreamingResponse:
     """Stream telemetry as it is stored: one JSON object per line, empty lines as heartbeat."""
-    hub = services.hub.hubs.get(hub_name)
-    begin = _start(start, Start.LATEST)
-    return StreamingResponse(
-        _lines(services, hub, begin, device_id), media_type="application/x-ndjson"
+    events = services.hub.telemetry.follow(
+        services.hub.hubs.get(hub_name), start=_start(start, Start.LATEST), device_id=device_id
     )
-
-
-async def _lines(
-    services: CloudServices, hub: Hub, start: Start | datetime, device_id: str | None
-) -> AsyncIterator[bytes]:
-    events = services.hub.telemetry.follow(hub, start=start, device_id=device_id)
-    closing = asyncio.create_task(services.closing.wait())
-    following: asyncio.Task[Any] | None = None
-    yield b"\n"  # the headers are out, and the reader knows that it listens
-    try:
-        while not closing.done():
-            if following is None:
-                following = asyncio.create_task(anext(events))  # type: ignore[arg-type]  # a coroutine in practice
-            await asyncio.wait(
-                {following, closing}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            if following.done():
-                event = following.result()
-                following = None
-                yield json.dumps(event_to_json(event), ensure_ascii=False).encode() + b"\n"
-            elif not closing.done():
-                yield b"\n"
-    finally:
-        for task in (following, closing):
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(
-            *(task for task in (following, closing) if task), return_exceptions=True
-        )
+    documents = (event_to_json(event) async for event in events)
+    return StreamingResponse(json_lines(documents, services.closing), media_type=MEDIA_TYPE)
 
 
 def _start(text: str | None, default: Start) -> Start | datetime:
