@@ -1,4 +1,4 @@
-"""`mooring dps`: certificates and their proof, enrollments, groups, registrations, attempts."""
+"""`mooring dps`: certificates and their proof, enrollments, groups, registrations."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_enrollment_add_with_a_bad_registration_id_names_it(mooring: CommandLine
     assert "Bad Name" in refusal["message"]
 
 
-# -- groups, registrations, attempts --------------------------------------------------------------
+# -- groups, registrations -------------------------------------------------------------------------
 
 
 def test_group_is_added_shown_switched_and_deleted(mooring: CommandLine) -> None:
@@ -251,10 +251,3 @@ def test_registration_of_nobody_is_not_found(mooring: CommandLine) -> None:
         "registration-not-found"
     )
     mooring.text("dps", "registration", "list")
-
-
-def test_attempts_of_nobody_are_none_and_a_wrong_filter_is_refused(mooring: CommandLine) -> None:
-    assert mooring.json("dps", "attempts", "--registration-id", "nobody") == []
-    assert "no attempts" in mooring.text("dps", "attempts", "--registration-id", "nobody")
-    refusal = mooring.refusal("dps", "attempts", "--result", "perhaps")
-    assert "result" in refusal["message"]

@@ -132,6 +132,27 @@ def test_another_address_and_a_wrong_token_are_told_apart(mooring: CommandLine) 
     assert other["code"]
 
 
+def test_an_https_address_is_trusted_by_its_ca_or_refused_with_the_reason(
+    mooring: CommandLine,
+) -> None:
+    ca = mooring.state / "cloud" / "server-ca.pem"
+    ask = ("hub", "list", "--token", "x", "--url")
+    mqtt = f"https://{mooring.address}:8883"
+
+    stranger = mooring.refusal(*ask, mqtt)
+    assert stranger["code"] == "server-not-trusted"
+    assert "--trust FILE" in stranger["remedy"]
+    # Trusted now: it fails later, since MQTT is spoken there.
+    assert mooring.refusal(*ask, mqtt, "--trust", ca)["code"] == "cloud-unreachable"
+    plain = mooring.json("cloud", "info")["api_url"].replace("http:", "https:")
+    refusal = mooring.refusal(*ask, plain, "--trust", ca)
+    assert refusal["code"] == "not-a-tls-server"
+    assert "--url" in refusal["remedy"]
+    unreadable = mooring.refusal(*ask, mqtt, "--trust", "absent.pem")
+    assert unreadable["code"] == "trust-unreadable"
+    assert unreadable["field"] == "--trust"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -67,14 +68,18 @@ def read_facts(state: Path, part: str) -> dict[str, Any]:
 class ApiClient:
     """A small client of either REST API, which turns every trouble into a `CommandError`."""
 
-    def __init__(self, part: Part, base_url: str, token: str, *, verify: bool | str = True) -> None:
+    def __init__(self, part: Part, base_url: str, token: str, *, trust: Path | None = None) -> None:
         """Prepare calls to `base_url` with the bearer `token`.
 
-        `verify` is a CA file to believe instead of the system's, for a cloud that is bound to
-        other addresses than loopback.
+        `trust` is a CA file to believe instead of the system's, where `base_url` is https.
+
+        Raises:
+            CommandError: `trust` cannot be read.
+            UsageError: `base_url` is no address.
         """
         self._part = part
         self.base_url = base_url.rstrip("/")
+        verify = _tls_context(trust) if base_url.lower().startswith("https:") else True
         with self._troubles():
             self._client = httpx.Client(
                 base_url=self.base_url + "/",
@@ -197,9 +202,10 @@ class ApiClient:
     def _troubles(self) -> Iterator[None]:
         try:
             yield
-        except httpx.ConnectError:
-            raise _not_running(
-                self._part, f"The {self._part} does not answer at {self.base_url}."
+        except httpx.ConnectError as error:
+            raise (
+                _explain_tls(error, self.base_url)
+                or _not_running(self._part, f"The {self._part} does not answer at {self.base_url}.")
             ) from None
         except httpx.InvalidURL as error:
             raise UsageError(
@@ -268,23 +274,97 @@ def _for_the_command_line(remedy: str) -> str:
     ).replace("send that with its etag", "send that with --if-match and its etag")
 
 
-def cloud_api(state: Path, url: str | None = None, token: str | None = None) -> ApiClient:
-    """Return a client of the cloud in `state`, or of the one named by `url` and `token`."""
-    return _api("cloud", state, url, token)
+def _tls_context(trust: Path | None) -> Any:
+    """Return how servers are judged: by the CA in `trust`, or by the system's own CAs.
+
+    Raises:
+        CommandError: `trust` cannot be read.
+    """
+    # Imported here: plain HTTP, the usual case, needs none of it.
+    from mooring.transport.client_tls import ClientTls, load_client_context
+    from mooring.transport.errors import TrustUnreadable
+
+    files = () if trust is None else (trust,)
+    try:
+        return load_client_context(ClientTls(trust_system=trust is None, trust_files=files))
+    except TrustUnreadable as error:
+        raise CommandError(
+            error.code,
+            f"--trust: {error.message}.",
+            "Give the PEM file of the server's CA.",
+            field="--trust",
+        ) from None
 
 
-def gateway_api(state: Path, url: str | None = None, token: str | None = None) -> ApiClient:
-    """Return a client of the gateway in `state`, or of the one named by `url` and `token`."""
-    return _api("gateway", state, url, token)
+def _explain_tls(error: httpx.ConnectError, url: str) -> CommandError | None:
+    """Return what a failed TLS handshake means, None if it was something else that failed."""
+    from mooring.runtime.clock import SYSTEM_CLOCK
+    from mooring.transport.tls_failures import explain_handshake_failure, find_tls_error
+
+    cause = find_tls_error(error)
+    if cause is None:
+        return None
+    address = urlsplit(url)
+    failure = explain_handshake_failure(
+        cause,
+        where=address.netloc,
+        server_name=address.hostname or "",
+        now=SYSTEM_CLOCK.now(),
+    )
+    remedy = _TLS_REMEDIES.get(failure.code, failure.remedy)
+    return CommandError(failure.code, f"{failure.message[0].upper()}{failure.message[1:]}.", remedy)
 
 
-def _api(part: Part, state: Path, url: str | None, token: str | None) -> ApiClient:
-    verify: bool | str = True
+_TLS_REMEDIES = {
+    "server-not-trusted": "Give that cloud's CA with --trust FILE: `mooring cloud info` says where "
+    "it is, on the machine that the cloud runs on.",
+    "not-a-tls-server": "Correct --url: `mooring cloud info` says which port is HTTPS.",
+}
+"""Where the command line has an option for what the transport's remedy says in general."""
+
+
+def cloud_api(state: Path) -> ApiClient:
+    """Return a client of the admin API of the cloud in `state`."""
+    return open_api("cloud", state)
+
+
+def gateway_api(state: Path) -> ApiClient:
+    """Return a client of the gateway in `state`."""
+    return open_api("gateway", state)
+
+
+def open_api(
+    part: Part,
+    state: Path,
+    url: str | None = None,
+    token: str | None = None,
+    trust: Path | None = None,
+) -> ApiClient:
+    """Return a client of the API in `state`, or of the one that `url` names.
+
+    Raises:
+        CommandError: It never ran there, there is no token for it, or `trust` cannot be read.
+        UsageError: A `url` or a `token` that cannot be.
+    """
     if url is None:
         facts = read_facts(state, part)
         url = str(facts["api_url"])
-        if url.startswith("https:") and "ca_file" in facts:
-            verify = str(facts["ca_file"])
+        trust = trust or trusted_file(facts)
+    return ApiClient(part, url, find_token(part, state, token), trust=trust)
+
+
+def trusted_file(facts: Mapping[str, Any]) -> Path | None:
+    """Return the CA file of the cloud that wrote `facts`; a gateway has none."""
+    return Path(facts["ca_file"]) if "ca_file" in facts else None
+
+
+def find_token(part: Part, state: Path, token: str | None) -> str:
+    """Return `token`, or else the owner's of `state`.
+
+    Raises:
+        CommandError: There is none.
+        UsageError: No token can look like it.
+    """
     if token is not None and not (token.isascii() and token.isprintable() and token):
         raise UsageError(
             "token-malformed",
@@ -303,4 +383,4 @@ def _api(part: Part, state: Path, url: str | None, token: str | None) -> ApiClie
                 f"Run as the user who owns that folder, or give --token of the {part}.",
                 field="--token",
             ) from None
-    return ApiClient(part, url, token, verify=verify)
+    return token

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from mooring.cli import cloud_token
-from mooring.cli.api import cloud_api
-from mooring.cli.options import StateOption, TokenOption, UrlOption
+from mooring.cli.calls import CloudCall, command
+from mooring.cli.options import StateOption
 from mooring.cli.output import (
     CommandError,
     JsonOption,
@@ -75,24 +75,16 @@ def serve(
     run_program(CloudSettings, given, application.serve, log_level=log_level, log_json=log_json)
 
 
-@app.command()
-def info(
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app)
+def info(call: CloudCall) -> None:
     """Say where everything is: ID scope, endpoint, ports, server CA, connection strings.
 
     The answer holds secrets (connection strings) and is for the owner of the state folder. It
     comes from the running cloud; exit code 1 if none runs.
     """
-    try:
-        with cloud_api(state, url, token) as api:
-            facts = api.get_json("info")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    with call.api() as api:
+        facts = api.get_json("info")
+    if call.as_json:
         emit_json(facts)
         return
     storage = facts["storage"]

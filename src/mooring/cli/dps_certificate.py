@@ -5,28 +5,14 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from mooring.cli.api import ApiClient, cloud_api
-from mooring.cli.options import StateOption, TokenOption, UrlOption
-from mooring.cli.output import (
-    CommandError,
-    JsonOption,
-    UsageError,
-    console,
-    emit_json,
-    exit_with_error,
-    print_facts,
-    print_hint,
-    print_table,
-)
-from mooring.cli.records import (
-    IfMatchOption,
-    delete_one,
-)
-from mooring.cli.rendering import read_text, show
+from mooring.cli.api import ApiClient
+from mooring.cli.calls import CloudCall, command
+from mooring.cli.output import UsageError, console, emit_json, print_facts, print_hint
+from mooring.cli.records import IfMatchOption, delete_one, path_to, show_one
+from mooring.cli.rendering import read_text
 
 app = typer.Typer(
     no_args_is_help=True, help="CA certificates and proof of possession, for enrollment groups."
@@ -42,96 +28,54 @@ VERIFICATION_SIGNING = (
 )
 
 
-@app.command("add")
+@command(app, "add")
 def certificate_add(
+    call: CloudCall,
     name: Annotated[str, typer.Argument(help="A name for the certificate.")],
     file: Annotated[Path, typer.Argument(help="The root or intermediate certificate.")],
-    state: StateOption,
     verified: Annotated[
         bool, typer.Option("--verified", help="Set it to Verified on upload, without a proof.")
     ] = False,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Upload a CA certificate. It is Unverified until its key is shown to be held."""
-    try:
-        body = {"properties": {"certificate": read_text(file), "isVerified": verified}}
-        with cloud_api(state, url, token) as api:
-            found = api.put_json(f"dps/certificates/{quote(name, safe='')}", body)
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    show(found, as_json, _certificate_facts)
-    if not verified and not as_json:
-        print_hint(f"next: mooring dps certificate code {name}")
+    body = {"properties": {"certificate": read_text(file), "isVerified": verified}}
+    with call.api() as api:
+        found = api.put_json(path_to("dps/certificates", name), body)
+    hint = None if verified else f"next: mooring dps certificate code {name}"
+    call.show(found, _certificate_facts, hint=hint)
 
 
-@app.command("list")
-def certificate_list(
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app, "list")
+def certificate_list(call: CloudCall) -> None:
     """List the CA certificates with their status."""
-    try:
-        with cloud_api(state, url, token) as api:
-            found = api.get_json("dps/certificates")["value"]
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-        return
-    print_table(
+    with call.api() as api:
+        found = api.get_json("dps/certificates")["value"]
+    call.show_table(
+        found,
         "CA certificates",
         ("name", "status", "subject", "expires", "SHA-1 thumbprint"),
-        [
-            (
-                row["name"],
-                _status(row),
-                row["properties"]["subject"],
-                _date(row["properties"]["expiry"]),
-                row["properties"]["thumbprint"],
-            )
-            for row in found
-        ],
+        lambda row: (
+            row["name"],
+            _status(row),
+            row["properties"]["subject"],
+            _date(row["properties"]["expiry"]),
+            row["properties"]["thumbprint"],
+        ),
     )
 
 
-@app.command("show")
-def certificate_show(
-    name: str,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app, "show")
+def certificate_show(call: CloudCall, name: str) -> None:
     """Show one CA certificate."""
-    try:
-        with cloud_api(state, url, token) as api:
-            found = api.get_json(f"dps/certificates/{quote(name, safe='')}")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    show(found, as_json, _certificate_facts)
+    show_one(call, "dps/certificates", name, _certificate_facts)
 
 
-@app.command("code")
-def certificate_code(
-    name: str,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app, "code")
+def certificate_code(call: CloudCall, name: str) -> None:
     """Generate a verification code; it replaces an earlier one and holds for 24 hours."""
-    try:
-        with cloud_api(state, url, token) as api:
-            found = api.post_json(
-                f"dps/certificates/{quote(name, safe='')}/generateVerificationCode"
-            )
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    with call.api() as api:
+        found = api.post_json(path_to("dps/certificates", name, "generateVerificationCode"))
+    if call.as_json:
         emit_json(found)
         return
     code = found["properties"]["verificationCode"]
@@ -151,10 +95,10 @@ def _print_command(command: str) -> None:
     console.print(f"  {command}", markup=False, soft_wrap=True)
 
 
-@app.command("verify")
+@command(app, "verify")
 def certificate_verify(
+    call: CloudCall,
     name: str,
-    state: StateOption,
     file: Annotated[
         Path | None, typer.Argument(help="The verification certificate.", show_default=False)
     ] = None,
@@ -168,37 +112,29 @@ def certificate_verify(
     ca_passphrase_file: Annotated[
         Path | None, typer.Option(help="File with the passphrase of an encrypted CA key.")
     ] = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show that the CA's key is held, by a certificate with the code as CN, signed by it.
 
     Give the verification certificate; or --ca-key, and a code is generated, a verification
     certificate made and sent, and the key stays here.
     """
-    from mooring.pki.errors import PkiError
-
-    try:
-        if (file is None) == (ca_key is None):
-            raise UsageError(
-                "proof-missing" if file is None else "proof-twice",
-                "Neither a verification certificate nor the CA's key is given."
-                if file is None
-                else "Both a verification certificate and the CA's key are given.",
-                "Give one of them: FILE, or --ca-key.",
-                field="FILE",
-            )
-        where = f"dps/certificates/{quote(name, safe='')}"
-        with cloud_api(state, url, token) as api:
-            if file is not None:
-                proof = read_text(file)
-            else:
-                proof = _make_proof(api, where, ca, ca_key, ca_passphrase_file)
-            found = api.post_json(f"{where}/verify", {"certificate": proof})
-    except (CommandError, PkiError) as error:
-        exit_with_error(error, as_json=as_json)
-    show(found, as_json, _certificate_facts)
+    if (file is None) == (ca_key is None):
+        raise UsageError(
+            "proof-missing" if file is None else "proof-twice",
+            "Neither a verification certificate nor the CA's key is given."
+            if file is None
+            else "Both a verification certificate and the CA's key are given.",
+            "Give one of them: FILE, or --ca-key.",
+            field="FILE",
+        )
+    where = path_to("dps/certificates", name)
+    with call.api() as api:
+        if file is not None:
+            proof = read_text(file)
+        else:
+            proof = _make_proof(api, where, ca, ca_key, ca_passphrase_file)
+        found = api.post_json(f"{where}/verify", {"certificate": proof})
+    call.show(found, _certificate_facts)
 
 
 def _make_proof(
@@ -216,17 +152,14 @@ def _make_proof(
     return dump_certificate(issue_verification(code, issuer, now=SYSTEM_CLOCK.now()).certificate)
 
 
-@app.command("delete")
+@command(app, "delete")
 def certificate_delete(
+    call: CloudCall,
     name: str,
-    state: StateOption,
     if_match: IfMatchOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Delete a CA certificate; refused while a group refers to it."""
-    delete_one("dps/certificates", name, state, if_match, url, token, as_json)
+    delete_one(call, "dps/certificates", name, if_match)
 
 
 def _date(value: str) -> str:

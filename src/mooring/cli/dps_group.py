@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.markup import escape
 
-from mooring.cli.api import ApiClient, cloud_api
-from mooring.cli.options import StateOption, TokenOption, UrlOption
-from mooring.cli.output import (
-    CommandError,
-    JsonOption,
-    console,
-    emit_json,
-    exit_with_error,
-    print_table,
-)
+from mooring.cli.api import ApiClient
+from mooring.cli.calls import CloudCall, command
+from mooring.cli.output import console
 from mooring.cli.records import (
     DisabledOption,
     IfMatchOption,
     LimitOption,
     delete_one,
     list_pages,
+    path_to,
     show_one,
     switch_one,
 )
-from mooring.cli.rendering import show
 
 app = typer.Typer(no_args_is_help=True, help="Enrollment groups: all devices under a CA.")
 
 
-@app.command("add")
+@command(app, "add")
 def group_add(
+    call: CloudCall,
     name: Annotated[str, typer.Argument(help="Group name, any unique designator.")],
-    state: StateOption,
     certificate: Annotated[
         str, typer.Option("--certificate", help="Name of an uploaded, verified CA certificate.")
     ],
@@ -44,9 +36,6 @@ def group_add(
     ] = None,
     disabled: DisabledOption = False,
     if_match: IfMatchOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Let every device register whose certificate hangs from a CA."""
     references = {"primary": certificate}
@@ -57,15 +46,10 @@ def group_add(
         "attestation": {"type": "x509", "x509": {"caReferences": references}},
         "provisioningStatus": "disabled" if disabled else "enabled",
     }
-    try:
-        with cloud_api(state, url, token) as api:
-            found = api.put_json(
-                f"dps/enrollmentGroups/{quote(name, safe='')}", body, if_match=if_match
-            )
-            unverified = not as_json and not _is_verified(api, certificate)
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    show(found, as_json, _group_facts)
+    with call.api() as api:
+        found = api.put_json(path_to("dps/enrollmentGroups", name), body, if_match=if_match)
+        unverified = not call.as_json and not _is_verified(api, certificate)
+    call.show(found, _group_facts)
     if unverified:
         console.print(
             f"[yellow]warning[/] {escape(certificate)} is not verified: no device gets in until it "
@@ -74,80 +58,52 @@ def group_add(
         )
 
 
-@app.command("list")
+@command(app, "list")
 def group_list(
-    state: StateOption,
+    call: CloudCall,
     limit: LimitOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List the enrollment groups."""
-    found = list_pages("dps/enrollmentGroups", state, limit, url, token, as_json)
-    if as_json:
-        emit_json(found)
-        return
-    print_table(
+    with call.api() as api:
+        found = list_pages(api, "dps/enrollmentGroups", limit)
+    call.show_table(
+        found,
         "enrollment groups",
         ("group", "status", "primary certificate"),
-        [
-            (row["enrollmentGroupId"], row["provisioningStatus"], _group_certificate(row))
-            for row in found
-        ],
+        lambda row: (row["enrollmentGroupId"], row["provisioningStatus"], _group_certificate(row)),
     )
 
 
-@app.command("show")
-def group_show(
-    name: str,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app, "show")
+def group_show(call: CloudCall, name: str) -> None:
     """Show one enrollment group; its devices: `mooring dps registration list --group`."""
-    show_one("dps/enrollmentGroups", name, state, url, token, as_json, _group_facts)
+    show_one(call, "dps/enrollmentGroups", name, _group_facts)
 
 
-@app.command("enable")
-def group_enable(
-    name: str,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app, "enable")
+def group_enable(call: CloudCall, name: str) -> None:
     """Let the devices of a disabled group register again."""
-    switch_one("dps/enrollmentGroups", name, "enabled", state, url, token, as_json)
+    switch_one(call, "dps/enrollmentGroups", name, "enabled")
 
 
-@app.command("disable")
-def group_disable(
-    name: str,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app, "disable")
+def group_disable(call: CloudCall, name: str) -> None:
     """Refuse the devices of the group from now on."""
-    switch_one("dps/enrollmentGroups", name, "disabled", state, url, token, as_json)
+    switch_one(call, "dps/enrollmentGroups", name, "disabled")
 
 
-@app.command("delete")
+@command(app, "delete")
 def group_delete(
+    call: CloudCall,
     name: str,
-    state: StateOption,
     if_match: IfMatchOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Delete an enrollment group; its registration records and the hub's devices stay."""
-    delete_one("dps/enrollmentGroups", name, state, if_match, url, token, as_json)
+    delete_one(call, "dps/enrollmentGroups", name, if_match)
 
 
 def _is_verified(api: ApiClient, name: str) -> bool:
-    found = api.get_json(f"dps/certificates/{quote(name, safe='')}")
+    found = api.get_json(path_to("dps/certificates", name))
     return bool(found["properties"]["isVerified"])
 
 

@@ -6,12 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mooring.cli.options import StateOption, TokenOption, UrlOption
-from mooring.cli.output import (
-    JsonOption,
-    emit_json,
-    print_table,
-)
+from mooring.cli.calls import CloudCall, command
 from mooring.cli.records import (
     IfMatchOption,
     LimitOption,
@@ -24,62 +19,44 @@ from mooring.cli.rendering import short_time
 app = typer.Typer(no_args_is_help=True, help="Records of devices that did register.")
 
 
-@app.command("list")
+@command(app, "list")
 def registration_list(
-    state: StateOption,
+    call: CloudCall,
     group: Annotated[str | None, typer.Option("--group", help="Only those of a group.")] = None,
     limit: LimitOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List the registration records."""
-    found = list_pages(
-        "dps/registrations", state, limit, url, token, as_json, enrollmentGroupId=group
-    )
-    if as_json:
-        emit_json(found)
-        return
-    print_table(
+    with call.api() as api:
+        found = list_pages(api, "dps/registrations", limit, enrollmentGroupId=group)
+    call.show_table(
+        found,
         "registration records",
         ("registration id", "status", "device id", "hub", "last updated", "error"),
-        [
-            (
-                row["registrationId"],
-                row["status"],
-                row.get("deviceId"),
-                row.get("assignedHub"),
-                short_time(row["lastUpdatedDateTimeUtc"]),
-                row.get("errorMessage"),
-            )
-            for row in found
-        ],
+        lambda row: (
+            row["registrationId"],
+            row["status"],
+            row.get("deviceId"),
+            row.get("assignedHub"),
+            short_time(row["lastUpdatedDateTimeUtc"]),
+            row.get("errorMessage"),
+        ),
     )
 
 
-@app.command("show")
-def registration_show(
-    registration_id: str,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app, "show")
+def registration_show(call: CloudCall, registration_id: str) -> None:
     """Show one registration record."""
-    show_one("dps/registrations", registration_id, state, url, token, as_json, _facts)
+    show_one(call, "dps/registrations", registration_id, _facts)
 
 
-@app.command("delete")
+@command(app, "delete")
 def registration_delete(
+    call: CloudCall,
     registration_id: str,
-    state: StateOption,
     if_match: IfMatchOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Delete a registration record; the next attempt is a first one. The hub's device stays."""
-    delete_one("dps/registrations", registration_id, state, if_match, url, token, as_json)
+    delete_one(call, "dps/registrations", registration_id, if_match)
 
 
 def _facts(found: dict[str, Any]) -> dict[str, object]:

@@ -6,23 +6,14 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from mooring.cli import gateway_connection
-from mooring.cli.api import gateway_api
-from mooring.cli.options import StateOption, TokenOption, UrlOption
-from mooring.cli.output import (
-    CommandError,
-    JsonOption,
-    UsageError,
-    console,
-    emit_json,
-    exit_with_error,
-    print_facts,
-    print_table,
-)
+from mooring.cli.calls import GatewayCall, command
+from mooring.cli.options import StateOption
+from mooring.cli.output import UsageError, emit_json, print_facts
+from mooring.cli.records import path_to
 from mooring.cli.rendering import read_text, short_time
 
 app = typer.Typer(
@@ -52,20 +43,12 @@ def serve(
     run_program(GatewaySettings, given, application.serve, log_level=log_level, log_json=log_json)
 
 
-@app.command()
-def info(
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app)
+def info(call: GatewayCall) -> None:
     """Say where the gateway is and how it is."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json("info")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    with call.api() as api:
+        found = api.get_json("info")
+    if call.as_json:
         emit_json(found)
         return
     storage = found["storage"]
@@ -81,13 +64,13 @@ def info(
     )
 
 
-@app.command()
+@command(app)
 def publish(
+    call: GatewayCall,
     pid: Annotated[str, typer.Argument(help="PID of the cloud connection.")],
     message: Annotated[
         str, typer.Argument(help="JSON, or any text with --text; - reads standard input.")
     ],
-    state: StateOption,
     text: Annotated[bool, typer.Option("--text", help="Send it as plain text.")] = False,
     properties: Annotated[
         list[str] | None,
@@ -97,12 +80,9 @@ def publish(
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0.1, max=300, help="Wait this long, seconds.")
     ] = 30.0,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Publish one telemetry message; done when the hub has acknowledged it."""
-    body: dict[str, Any] = {"properties": _properties(properties or [], as_json)}
+    body: dict[str, Any] = {"properties": _properties(properties or [])}
     if message == "-":
         message = sys.stdin.read()
     if text:
@@ -112,44 +92,32 @@ def publish(
             body["json"] = json.loads(message)
         except (ValueError, RecursionError) as error:
             fault = "nested too deeply" if isinstance(error, RecursionError) else error
-            exit_with_error(
-                UsageError(
-                    "message-not-json",
-                    f"The message is not JSON: {fault}.",
-                    "Correct it, or send it as text with --text.",
-                    field="MESSAGE",
-                ),
-                as_json=as_json,
-            )
+            raise UsageError(
+                "message-not-json",
+                f"The message is not JSON: {fault}.",
+                "Correct it, or send it as text with --text.",
+                field="MESSAGE",
+            ) from None
     if message_id is not None:
         body["message_id"] = message_id
     body["timeout_s"] = timeout_s
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.post_json(
-                f"connections/{quote(pid, safe='')}/publish", body, timeout_s=timeout_s + 10
-            )
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-    else:
-        console.print(f"acknowledged: {found['message_id']}", markup=False)
+    with call.api() as api:
+        found = api.post_json(
+            path_to("connections", pid, "publish"), body, timeout_s=timeout_s + 10
+        )
+    call.say(found, f"acknowledged: {found['message_id']}")
 
 
-def _properties(pairs: list[str], as_json: bool) -> dict[str, str]:
+def _properties(pairs: list[str]) -> dict[str, str]:
     properties: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
-            exit_with_error(
-                UsageError(
-                    "property-malformed",
-                    f"--property {pair!r} is not KEY=VALUE.",
-                    "Write it as -p key=value.",
-                    field="--property",
-                ),
-                as_json=as_json,
+            raise UsageError(
+                "property-malformed",
+                f"--property {pair!r} is not KEY=VALUE.",
+                "Write it as -p key=value.",
+                field="--property",
             )
         properties[key] = value
     return properties
@@ -158,73 +126,49 @@ def _properties(pairs: list[str], as_json: bool) -> dict[str, str]:
 # -- trust store --------------------------------------------------------------------------------
 
 
-@trust.command("add")
+@command(trust, "add")
 def trust_add(
+    call: GatewayCall,
     file: Annotated[Path, typer.Argument(help="PEM file of the server's CA.")],
-    state: StateOption,
     name: Annotated[str | None, typer.Option(help="A name to remove it by.")] = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Trust servers whose certificate hangs from this CA."""
-    body = {"certificate": ""}
-    try:
-        body["certificate"] = read_text(file)
-        if name is not None:
-            body["name"] = name
-        with gateway_api(state, url, token) as api:
-            found = api.post_json("trust", body)["certificates"]
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    _show_trust("now trusted", found, as_json)
+    body = {"certificate": read_text(file)}
+    if name is not None:
+        body["name"] = name
+    with call.api() as api:
+        found = api.post_json("trust", body)["certificates"]
+    _show_trust(call, "now trusted", found)
 
 
-@trust.command("list")
-def trust_list(
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(trust, "list")
+def trust_list(call: GatewayCall) -> None:
     """List what is trusted beside the system's own CAs."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json("trust")["certificates"]
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    _show_trust("trusted server CAs", found, as_json)
+    with call.api() as api:
+        found = api.get_json("trust")["certificates"]
+    _show_trust(call, "trusted server CAs", found)
 
 
-@trust.command("remove")
+@command(trust, "remove")
 def trust_remove(
+    call: GatewayCall,
     name: Annotated[str, typer.Argument(help="Name or thumbprint.")],
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Stop trusting a CA; connections that are up stay up."""
-    try:
-        with gateway_api(state, url, token) as api:
-            api.delete(f"trust/{quote(name, safe='')}")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json({"removed": name})
-    else:
-        console.print(f"removed {name}.", markup=False)
+    with call.api() as api:
+        api.delete(path_to("trust", name))
+    call.say({"removed": name}, f"removed {name}.")
 
 
-def _show_trust(title: str, found: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        emit_json(found)
-        return
-    print_table(
+def _show_trust(call: GatewayCall, title: str, found: list[dict[str, Any]]) -> None:
+    call.show_table(
+        found,
         title,
         ("name", "subject", "expires", "SHA-256 thumbprint"),
-        [
-            (row["name"], row["subject_name"], row["not_after"][:10], row["sha256_thumbprint"])
-            for row in found
-        ],
+        lambda row: (
+            row["name"],
+            row["subject_name"],
+            row["not_after"][:10],
+            row["sha256_thumbprint"],
+        ),
     )

@@ -6,28 +6,25 @@ import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.markup import escape
 
 from mooring.cli import gateway_link
-from mooring.cli.api import ApiClient, ApiError, gateway_api
+from mooring.cli.api import ApiClient, ApiError
+from mooring.cli.calls import GatewayCall, command
 from mooring.cli.cert_files import read_passphrase
 from mooring.cli.gateway_link import PidArgument
 from mooring.cli.gateway_showing import print_findings, print_identity, state_text
-from mooring.cli.options import StateOption, TokenOption, UrlOption
 from mooring.cli.output import (
     CommandError,
-    JsonOption,
     UsageError,
     console,
     emit_json,
-    exit_with_error,
     print_facts,
     print_hint,
-    print_table,
 )
+from mooring.cli.records import path_to
 from mooring.cli.rendering import read_text
 
 app = typer.Typer(
@@ -40,68 +37,47 @@ TRANSPORT_TAB = "X509MqttDataTransport"
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
-@app.command()
+@command(app)
 def create(
-    state: StateOption,
+    call: GatewayCall,
     pid: PidArgument = "AzureDpsX509",
     factory: Annotated[str, typer.Option(help="Cloud Connection Factory PID.")] = "AzureDpsX509",
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Create a cloud connection, as New Connection does."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.post_json("connections", {"factory_pid": factory, "pid": pid})
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-    else:
-        console.print(f"created {found['pid']}.", markup=False)
-        print_hint(
-            f"next: mooring gateway connection configure {pid} --global-endpoint … --scope-id … "
-            "--certificate FILE --private-key FILE"
-        )
-
-
-@app.command("list")
-def list_connections(
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the cloud connections with their status."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json("connections")["connections"]
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-        return
-    print_table(
-        "cloud connections",
-        ("service PID", "status", "state", "registers as", "hub", "cause"),
-        [
-            (
-                row["pid"],
-                row["status"],
-                state_text(row),
-                (row["identity"] or {}).get("registers_as"),
-                (row["link"] or {}).get("hub"),
-                row["cause"],
-            )
-            for row in found
-        ],
+    with call.api() as api:
+        found = api.post_json("connections", {"factory_pid": factory, "pid": pid})
+    call.say(
+        found,
+        f"created {found['pid']}.",
+        hint=f"next: mooring gateway connection configure {pid} --global-endpoint … "
+        "--scope-id … --certificate FILE --private-key FILE",
     )
 
 
-@app.command()
+@command(app, "list")
+def list_connections(call: GatewayCall) -> None:
+    """List the cloud connections with their status."""
+    with call.api() as api:
+        found = api.get_json("connections")["connections"]
+    call.show_table(
+        found,
+        "cloud connections",
+        ("service PID", "status", "state", "registers as", "hub", "cause"),
+        lambda row: (
+            row["pid"],
+            row["status"],
+            state_text(row),
+            (row["identity"] or {}).get("registers_as"),
+            (row["link"] or {}).get("hub"),
+            row["cause"],
+        ),
+    )
+
+
+@command(app)
 def configure(
+    call: GatewayCall,
     pid: PidArgument,
-    state: StateOption,
     global_endpoint: Annotated[
         str | None, typer.Option(help="Global device endpoint of the DPS: host, or host:port.")
     ] = None,
@@ -132,44 +108,39 @@ def configure(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; change nothing.")] = False,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Apply settings: all of them, or none and every finding with its remedy."""
+    transport: dict[str, Any] = {
+        "global.endpoint": global_endpoint,
+        "scope.id": scope_id,
+        "device.certificate": certificate and read_text(certificate),
+        "device.private.key": private_key and read_text(private_key),
+        "device.private.key.passphrase": passphrase_file and _passphrase(passphrase_file),
+        "device.model.id": model_id,
+        "device.model.id.version": model_version,
+        "strict.subject.rules": strict,
+    }
+    tabs = {
+        TRANSPORT_TAB: transport,
+        "DataService": {"connect.auto-on-startup": auto_connect},
+    }
+    given: dict[str, dict[str, Any]] = {
+        tab: {name: value for name, value in values.items() if value is not None}
+        for tab, values in tabs.items()
+    }
+    for setting in settings or []:
+        tab, name, value = _parse_setting(setting)
+        given.setdefault(tab, {})[name] = value
     try:
-        transport: dict[str, Any] = {
-            "global.endpoint": global_endpoint,
-            "scope.id": scope_id,
-            "device.certificate": certificate and read_text(certificate),
-            "device.private.key": private_key and read_text(private_key),
-            "device.private.key.passphrase": passphrase_file and _passphrase(passphrase_file),
-            "device.model.id": model_id,
-            "device.model.id.version": model_version,
-            "strict.subject.rules": strict,
-        }
-        tabs = {
-            TRANSPORT_TAB: transport,
-            "DataService": {"connect.auto-on-startup": auto_connect},
-        }
-        given: dict[str, dict[str, Any]] = {
-            tab: {name: value for name, value in values.items() if value is not None}
-            for tab, values in tabs.items()
-        }
-        for setting in settings or []:
-            tab, name, value = _parse_setting(setting, as_json)
-            given.setdefault(tab, {})[name] = value
-        with gateway_api(state, url, token) as api:
-            path = f"connections/{quote(pid, safe='')}/configuration"
+        with call.api() as api:
+            path = path_to("connections", pid, "configuration")
             given = {_tab_name(api, path, tab): values for tab, values in given.items() if values}
             found = api.request("PUT", path, body={"tabs": given}, parameters={"dry_run": dry_run})
     except ApiError as error:
-        if not as_json:
+        if not call.as_json:
             print_findings(error.findings)
-        exit_with_error(error, as_json=as_json)
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+        raise
+    if call.as_json:
         emit_json(found)
         return
     print_findings(found["findings"])
@@ -179,21 +150,12 @@ def configure(
         print_hint(f"next: mooring gateway connection connect {pid}")
 
 
-@app.command()
-def show(
-    pid: PidArgument,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command(app)
+def show(call: GatewayCall, pid: PidArgument) -> None:
     """Show a connection's settings; of secrets only whether they are set."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json(f"connections/{quote(pid, safe='')}/configuration")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    with call.api() as api:
+        found = api.get_json(path_to("connections", pid, "configuration"))
+    if call.as_json:
         emit_json(found)
         return
     for tab in found["tabs"]:
@@ -208,34 +170,22 @@ def show(
     print_findings(found["findings"])
 
 
-@app.command()
+@command(app)
 def delete(
+    call: GatewayCall,
     pid: PidArgument,
-    state: StateOption,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Disconnect and delete a connection with its certificate and key."""
     if not yes:
-        if as_json or not sys.stdin.isatty():
-            exit_with_error(
-                UsageError(
-                    "not-confirmed", "Deleting needs a confirmation.", "Add --yes.", field="--yes"
-                ),
-                as_json=as_json,
+        if call.as_json or not sys.stdin.isatty():
+            raise UsageError(
+                "not-confirmed", "Deleting needs a confirmation.", "Add --yes.", field="--yes"
             )
         typer.confirm(f"Delete {pid} with its certificate and key?", abort=True)
-    try:
-        with gateway_api(state, url, token) as api:
-            api.delete(f"connections/{quote(pid, safe='')}")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json({"deleted": pid})
-    else:
-        console.print(f"deleted {pid}.", markup=False)
+    with call.api() as api:
+        api.delete(path_to("connections", pid))
+    call.say({"deleted": pid}, f"deleted {pid}.")
 
 
 # Help lists them in the order of the procedure: what the link does comes after what it is.
@@ -245,7 +195,7 @@ for _command in (
     gateway_link.status,
     gateway_link.attempts,
 ):
-    app.command()(_command)
+    command(app)(_command)
 
 
 def _passphrase(file: Path) -> str:
@@ -265,18 +215,15 @@ def _passphrase(file: Path) -> str:
         ) from None
 
 
-def _parse_setting(setting: str, as_json: bool) -> tuple[str, str, Any]:
+def _parse_setting(setting: str) -> tuple[str, str, Any]:
     tab, colon, rest = setting.partition(":")
     name, equals, value = rest.partition("=")
     if not (tab and colon and name and equals):
-        exit_with_error(
-            UsageError(
-                "setting-malformed",
-                f"--set {setting!r} is not TAB:ID=VALUE.",
-                "Write it as --set DataService:store.capacity=100.",
-                field="--set",
-            ),
-            as_json=as_json,
+        raise UsageError(
+            "setting-malformed",
+            f"--set {setting!r} is not TAB:ID=VALUE.",
+            "Write it as --set DataService:store.capacity=100.",
+            field="--set",
         )
     if value in ("true", "false"):
         return tab, name, value == "true"

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import time
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.markup import escape
 
-from mooring.cli.api import ApiClient, gateway_api
+from mooring.cli.api import ApiClient
+from mooring.cli.calls import GatewayCall
 from mooring.cli.gateway_showing import print_identity, print_outlook, print_status, state_text
-from mooring.cli.options import StateOption, TokenOption, UrlOption
-from mooring.cli.output import (
-    CommandError,
-    JsonOption,
-    emit_json,
-    error_console,
-    exit_with_error,
-    print_table,
-)
+from mooring.cli.output import emit_json, error_console, print_table
+from mooring.cli.records import path_to
 from mooring.cli.rendering import print_attempts, short_time
 
 WATCH_INTERVAL_S = 5.0
@@ -29,26 +22,20 @@ PidArgument = Annotated[str, typer.Argument(help="Cloud Connection Service PID."
 
 
 def connect(
+    call: GatewayCall,
     pid: PidArgument,
-    state: StateOption,
     timeout_s: Annotated[
         float,
         typer.Option("--timeout", min=0, max=290, help="Wait this long, seconds; 0 does not wait."),
     ] = 120.0,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Connect, and say when it is Connected, or at which stage it failed, why, and what to do."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.post_json(f"connections/{quote(pid, safe='')}/connect")
-            if timeout_s > 0:
-                found = _watch(api, pid, found, timeout_s, quiet=as_json)
-            attempts = api.get_json(f"connections/{quote(pid, safe='')}/attempts", limit=1)
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    with call.api() as api:
+        found = api.post_json(path_to("connections", pid, "connect"))
+        if timeout_s > 0:
+            found = _watch(api, pid, found, timeout_s, quiet=call.as_json)
+        attempts = api.get_json(path_to("connections", pid, "attempts"), limit=1)
+    if call.as_json:
         emit_json(found)
     elif found["state"] == "CONNECTED":
         print_attempts(attempts["attempts"])
@@ -62,42 +49,27 @@ def connect(
         raise typer.Exit(1)
 
 
-def disconnect(
-    pid: PidArgument,
-    state: StateOption,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def disconnect(call: GatewayCall, pid: PidArgument) -> None:
     """Disconnect in good order; it stays down until connect or a restart of the gateway."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.post_json(f"connections/{quote(pid, safe='')}/disconnect")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    with call.api() as api:
+        found = api.post_json(path_to("connections", pid, "disconnect"))
+    if call.as_json:
         emit_json(found)
     else:
         print_status(found)
 
 
 def status(
+    call: GatewayCall,
     pid: PidArgument,
-    state: StateOption,
     history: Annotated[
         bool, typer.Option("--history", help="The last transitions as well.")
     ] = False,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show how a connection stands: state, stage, cause, remedy, next attempt."""
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json(f"connections/{quote(pid, safe='')}")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    with call.api() as api:
+        found = api.get_json(path_to("connections", pid))
+    if call.as_json:
         emit_json(found)
         return
     print_status(found)
@@ -114,7 +86,7 @@ def status(
 
 
 def attempts(
-    state: StateOption,
+    call: GatewayCall,
     pid: Annotated[
         str | None, typer.Argument(help="Of this connection; of all if not given.")
     ] = None,
@@ -122,18 +94,12 @@ def attempts(
     wire_id: Annotated[
         str | None, typer.Option(help="Only those that saw this id ($rid, operation, tracking).")
     ] = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List attempts: how far each came, why it failed, what to do."""
-    path = "attempts" if pid is None else f"connections/{quote(pid, safe='')}/attempts"
-    try:
-        with gateway_api(state, url, token) as api:
-            found = api.get_json(path, limit=limit, wire_id=wire_id)["attempts"]
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
+    path = "attempts" if pid is None else path_to("connections", pid, "attempts")
+    with call.api() as api:
+        found = api.get_json(path, limit=limit, wire_id=wire_id)["attempts"]
+    if call.as_json:
         emit_json(found)
     else:
         print_attempts(found)
@@ -155,7 +121,7 @@ def _watch(
             return found
         revision = found["revision"]
         found = api.get_json(
-            f"connections/{quote(pid, safe='')}/status",
+            path_to("connections", pid, "status"),
             revision=revision,
             wait_s=min(WATCH_INTERVAL_S, remaining),
         )

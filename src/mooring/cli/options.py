@@ -27,16 +27,21 @@ StateOption = Annotated[
     ),
 ]
 
-UrlOption = Annotated[
-    str | None,
-    typer.Option("--url", help="Address of the API, instead of the one in the state folder."),
-]
-
 TokenOption = Annotated[
     str | None,
     typer.Option(
         "--token",
         envvar="MOORING_TOKEN",
         help="Bearer token, instead of the owner token of the state folder.",
+    ),
+]
+
+TrustOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        envvar="MOORING_TRUST",
+        help="CA of the server at an https --url, PEM, instead of the system's own CAs.",
+        dir_okay=False,
     ),
 ]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from mooring.cli.api import cloud_api
-from mooring.cli.output import CommandError, console, emit_json, exit_with_error
-from mooring.cli.rendering import show
+from mooring.cli.api import ApiClient
+from mooring.cli.calls import Call
 
 IfMatchOption = Annotated[
     str | None,
@@ -27,89 +25,50 @@ LimitOption = Annotated[
 ]
 
 
+def path_to(collection: str, name: str, *more: str) -> str:
+    """Return the path of the record `name` in `collection`, and of what is below it."""
+    return "/".join((collection, quote(name, safe=""), *more))
+
+
 def list_pages(
-    path: str,
-    state: Path,
-    limit: int | None,
-    url: str | None,
-    token: str | None,
-    as_json: bool,
-    **parameters: Any,
+    api: ApiClient, path: str, limit: int | None, **parameters: Any
 ) -> list[dict[str, Any]]:
     """Return all rows of a paged collection, or the first `limit`."""
     rows: list[dict[str, Any]] = []
     continuation: str | None = None
-    try:
-        with cloud_api(state, url, token) as api:
-            while limit is None or len(rows) < limit:
-                page = api.get_json(path, continuation=continuation, **parameters)
-                rows += page["value"]
-                continuation = page.get("continuation")
-                if not continuation:
-                    break
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
+    while limit is None or len(rows) < limit:
+        page = api.get_json(path, continuation=continuation, **parameters)
+        rows += page["value"]
+        continuation = page.get("continuation")
+        if not continuation:
+            break
     return rows[:limit]
 
 
 def show_one(
+    call: Call,
     path: str,
     name: str,
-    state: Path,
-    url: str | None,
-    token: str | None,
-    as_json: bool,
     facts: Callable[[dict[str, Any]], Mapping[str, object]],
 ) -> None:
     """Show the record `name` of the collection at `path`."""
-    try:
-        with cloud_api(state, url, token) as api:
-            found = api.get_json(f"{path}/{quote(name, safe='')}")
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    show(found, as_json, facts)
+    with call.api() as api:
+        found = api.get_json(path_to(path, name))
+    call.show(found, facts)
 
 
-def switch_one(
-    path: str,
-    name: str,
-    provisioning_status: str,
-    state: Path,
-    url: str | None,
-    token: str | None,
-    as_json: bool,
-) -> None:
+def switch_one(call: Call, path: str, name: str, provisioning_status: str) -> None:
     """Set ``provisioningStatus`` of one record."""
-    try:
-        with cloud_api(state, url, token) as api:
-            where = f"{path}/{quote(name, safe='')}"
-            found = api.get_json(where)
-            found["provisioningStatus"] = provisioning_status
-            found = api.put_json(where, found, if_match=found["etag"])
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json(found)
-    else:
-        console.print(f"{name} is {found['provisioningStatus']}.")
+    with call.api() as api:
+        where = path_to(path, name)
+        found = api.get_json(where)
+        found["provisioningStatus"] = provisioning_status
+        found = api.put_json(where, found, if_match=found["etag"])
+    call.say(found, f"{name} is {found['provisioningStatus']}.")
 
 
-def delete_one(
-    path: str,
-    name: str,
-    state: Path,
-    if_match: str | None,
-    url: str | None,
-    token: str | None,
-    as_json: bool,
-) -> None:
+def delete_one(call: Call, path: str, name: str, if_match: str | None) -> None:
     """Delete one record."""
-    try:
-        with cloud_api(state, url, token) as api:
-            api.delete(f"{path}/{quote(name, safe='')}", if_match=if_match)
-    except CommandError as error:
-        exit_with_error(error, as_json=as_json)
-    if as_json:
-        emit_json({"deleted": name})
-    else:
-        console.print(f"deleted {name}.")
+    with call.api() as api:
+        api.delete(path_to(path, name), if_match=if_match)
+    call.say({"deleted": name}, f"deleted {name}.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from mooring.cli.output import CommandError, console, emit_json, print_facts
+from mooring.cli.output import CommandError, console
 
 MAX_FILE_BYTES = 1 << 20
 """No certificate file comes near a mebibyte; a wrong file is not sent through the API."""
@@ -48,16 +48,6 @@ def read_text(path: Path) -> str:
 def short_time(value: str | None) -> str | None:
     """Return a timestamp of an API (always UTC) for reading: ``2030-01-02 03:04:05Z``."""
     return None if value is None else f"{value[:10]} {value[11:19]}Z"
-
-
-def show(
-    found: dict[str, Any], as_json: bool, facts: Callable[[dict[str, Any]], Mapping[str, object]]
-) -> None:
-    """Print one record, as JSON whole or as the facts a person wants."""
-    if as_json:
-        emit_json(found)
-    else:
-        print_facts({name: value for name, value in facts(found).items() if value is not None})
 
 
 def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:

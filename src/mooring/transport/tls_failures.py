@@ -75,6 +75,14 @@ def explain_handshake_failure(
     )
 
 
+def find_tls_error(error: BaseException) -> ssl.SSLError | None:
+    """Return the error of `ssl` behind what an HTTP library raised, None if there is none."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
 def explain_alert(error: ssl.SSLError, *, where: str) -> ClientCertificateRefused | None:
     """Return the error for an alert about our certificate, None if it is not one."""
     alert = _CERTIFICATE_ALERTS.get(error.reason or "")

@@ -19,7 +19,8 @@ async def json_lines(
 ) -> AsyncGenerator[bytes]:
     """Yield `documents`, which have no end, as lines until `closing` is set.
 
-    Empty lines are the heartbeat. The first line is empty: the headers are out, and the reader knows that it listens.
+    Empty lines are the heartbeat. The first line is empty: the headers are out, and the reader
+    knows that it listens.
     """
     ending = asyncio.create_task(closing.wait())
     following: asyncio.Task[Any] | None = None
