@@ -113,10 +113,11 @@ async def test_a_device_is_replaced_by_its_etag_only(store: HubStore, hub: Hub) 
 async def test_a_pinned_device_is_made_when_there_is_none(store: HubStore, hub: Hub) -> None:
     wanted = replace(device(), authentication=PINNED, status=DeviceStatus.ENABLED)
 
-    await store.commit(
+    results = await store.commit(
         store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(wanted, NO_TWIN, False))
     )
 
+    assert results == (False,)
     assert await store.find_device(hub.hub_id, "Dev-1") == wanted
 
 
@@ -130,21 +131,86 @@ async def test_a_pinned_device_takes_over_one_of_its_id(store: HubStore, hub: Hu
         iot_edge=False,
     )
     work = store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(wanted, NO_TWIN, True))
-    await store.commit(work)
+    assert await store.commit(work) == (True,)
 
     expected = replace(device(etag="e2"), authentication=PINNED, iot_edge=False)
     assert await store.find_device(hub.hub_id, "Dev-1") == expected
     again = replace(wanted, etag="e3")
-    await store.commit(
+    results = await store.commit(
         store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(again, NO_TWIN, False))
     )
+    assert results == (False,)
     assert await store.find_device(hub.hub_id, "Dev-1") == expected
+
+
+async def test_new_keys_and_another_kind_of_credentials_are_told(store: HubStore, hub: Hub) -> None:
+    def keyed(primary: str, etag: str) -> ProvisionedDevice:
+        keys = DeviceAuthentication(
+            AuthenticationType.SAS, primary_key=primary, secondary_key="a2V5Mg=="
+        )
+        return ProvisionedDevice(
+            replace(device(etag=etag), authentication=keys), NO_TWIN, reset_twin=False
+        )
+
+    pinned = ProvisionedDevice(replace(device(), authentication=PINNED), NO_TWIN, False)
+    edge = replace(keyed("b3RoZXI=", "e5").identity, iot_edge=False)
+    told = [
+        (await store.commit(store.prepare_provisioned_device(hub.hub_id, wanted)))[0]
+        for wanted in (
+            pinned,
+            keyed("a2V5", "e2"),
+            keyed("a2V5", "e3"),
+            keyed("b3RoZXI=", "e4"),
+            ProvisionedDevice(edge, NO_TWIN, False),
+        )
+    ]
+
+    assert told == [False, True, False, True, False]
+
+
+async def test_a_device_that_moves_takes_twin_and_capabilities_along(
+    stores: Stores, hub: Hub
+) -> None:
+    store = stores.hub
+    other = await store.create_hub("other", "other.test", 1, NOW)
+    given = InitialTwinText('{"rack":7}', '{"speed":1}')
+    await store.save_device(
+        hub.hub_id, replace(device(), iot_edge=True), replaces=None, twin=given, limit=9
+    )
+    stale = replace(device(), iot_edge=False)
+    wanted = replace(device(etag="e2"), authentication=PINNED, iot_edge=False)
+    move = ProvisionedDevice(wanted, InitialTwinText("{}", "{}"), False, hub.hub_id)
+
+    for already_there in (False, True):
+        if already_there:
+            await store.delete_device(other.hub_id, "Dev-1", replaces="e2")
+            await save(store, other, stale)
+            await save(store, hub, replace(device(), iot_edge=True))
+        results = await store.commit(
+            store.prepare_provisioned_device(other.hub_id, move),
+            store.prepare_device_removal(hub.hub_id, "Dev-1"),
+        )
+        assert results == (already_there, True)
+        found = await store.find_device(other.hub_id, "Dev-1")
+        assert found is not None
+        assert found.iot_edge
+        assert found.authentication == PINNED
+        assert stores.initial_twin(other.hub_id, "Dev-1") == (
+            ('{"rack":7}', '{"speed":1}') if not already_there else (None, None)
+        )
+        assert await store.find_device(hub.hub_id, "Dev-1") is None
+
+    # Nothing is there to come along any more: the given twin counts.
+    await store.delete_device(other.hub_id, "Dev-1", replaces="e2")
+    await store.commit(store.prepare_provisioned_device(other.hub_id, move))
+    assert stores.initial_twin(other.hub_id, "Dev-1") == ("{}", "{}")
 
 
 async def test_a_prepared_removal_takes_what_is_there(store: HubStore, hub: Hub) -> None:
     await save(store, hub, device(), limit=1)
-    for _ in range(2):
-        await store.commit(store.prepare_device_removal(hub.hub_id, "Dev-1"))
+    for there in (True, False):
+        results = await store.commit(store.prepare_device_removal(hub.hub_id, "Dev-1"))
+        assert results == (there,)
     assert await store.find_device(hub.hub_id, "Dev-1") is None
     await save(store, hub, device("other"), limit=1)
     with pytest.raises(RecordsFull):

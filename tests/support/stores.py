@@ -24,13 +24,25 @@ class Stores:
 
     dps: DpsStore
     hub: HubStore
+    initial_twin: Callable[[int, str], tuple[str | None, str | None] | None]
+    """Tags and desired properties, as JSON, that a device (hub id, device id) was given."""
 
 
 @asynccontextmanager
 async def sqlite(folder: Path) -> AsyncIterator[Stores]:
     database = Database.open(folder / "cloud.db", migrations_package=MIGRATIONS)
     try:
-        yield Stores(SqliteDpsStore(database), SqliteHubStore(database))
+        yield Stores(
+            SqliteDpsStore(database),
+            SqliteHubStore(database),
+            lambda hub_id, device_id: database.read_now(
+                lambda connection: connection.execute(
+                    "SELECT initial_tags, initial_desired FROM hub_device"
+                    " WHERE hub_id = ? AND device_id = ?",
+                    (hub_id, device_id),
+                ).fetchone()
+            ),
+        )
     finally:
         await database.close()
 

@@ -15,7 +15,7 @@ from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
 from mooring.cloud.dps.begun_attempts import BegunAttempts
 from mooring.cloud.dps.device_requests import DeviceRequests
-from mooring.cloud.dps.model import LinkedHub, Registration
+from mooring.cloud.dps.model import LinkedHub
 from mooring.cloud.dps.mqtt import DpsMqtt
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.dps.throttling import Throttling
@@ -39,7 +39,6 @@ from mooring.cloud.stores.sqlite.hub import SqliteHubStore
 from mooring.cloud.stores.sqlite.probe import probe_storage
 from mooring.pki.keys import KeyAlgorithm
 from mooring.pki.verifier import ChainVerifier
-from mooring.protocol.azure.registration_state import RegistrationSubstatus
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.runtime.logs import get_logger
 from mooring.runtime.statefolder import ensure_folder
@@ -268,7 +267,6 @@ class CloudApplication:
             storage_state=lambda: self.database.state,
             retry_after_s=settings.retry_after_s,
             throttling=self.throttling,
-            on_assigned=self._assigned,
             clock=self._clock,
         )
         self.begun_attempts = BegunAttempts(self.attempts.record, clock=self._clock)
@@ -386,19 +384,6 @@ class CloudApplication:
         self.begun_attempts.close()
 
     # -- while it runs -------------------------------------------------------------------------
-
-    def _assigned(self, registration: Registration) -> None:
-        if registration.assigned_hub is not None and registration.device_id is not None:
-            self.hub_door.assigned(
-                registration.assigned_hub,
-                registration.device_id,
-                registration.thumbprint,
-                moved=registration.substatus
-                in {
-                    RegistrationSubstatus.DEVICE_DATA_MIGRATED,
-                    RegistrationSubstatus.DEVICE_DATA_RESET,
-                },
-            )
 
     def _swap_certificate(self) -> None:
         """Serve the new certificate from the next connection on; called on any thread."""

@@ -29,8 +29,8 @@ class OwnHubs:
             return False
         return True
 
-    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[None]:
-        """Prepare to create the device, or to take over one of that id by its authentication."""
+    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[bool]:
+        """Prepare to create the device, or to give one of that id its authentication."""
         twin = assignment.initial_twin
         source = assignment.migrate_from
         return self._hub.devices.prepare_provisioned(
@@ -44,9 +44,17 @@ class OwnHubs:
             migrate_from=None if source is None else self._hub.hubs.by_host_name(source),
         )
 
-    def prepare_removal(self, host_name: str, device_id: str) -> Work[None]:
+    def prepare_removal(self, host_name: str, device_id: str) -> Work[bool]:
         """Prepare to remove a device that moved to another hub; one that is gone is no fault."""
         return self._hub.devices.prepare_removal(self._hub.hubs.by_host_name(host_name), device_id)
+
+    def credentials_changed(self, host_name: str, device_id: str) -> None:
+        """Have a connection closed that the device's former credentials opened."""
+        self._hub.devices.credentials_changed(self._hub.hubs.by_host_name(host_name), device_id)
+
+    def removed(self, host_name: str, device_id: str) -> None:
+        """Have the connection closed of a device that was removed."""
+        self._hub.devices.removed(self._hub.hubs.by_host_name(host_name), device_id)
 
 
 def _authentication(credentials: PinnedLeaf | SymmetricKeys) -> DeviceAuthentication:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import struct
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,7 +30,16 @@ from tests.support.rawmqtt import (
     text,
 )
 
+from mooring.cloud.dps.model import (
+    AllocationPolicy,
+    CertificateSlots,
+    EnrollmentDraft,
+    EnrollmentTerms,
+    Slot,
+    SymmetricKeySlots,
+)
 from mooring.cloud.hub import telemetry
+from mooring.protocol.azure.sas import encode_key, format_sas_token
 from mooring.storage import writer
 from mooring.storage.errors import StorageFull
 from mooring.storage.state import StorageCondition, StorageState
@@ -339,6 +350,77 @@ def test_register_with_a_rolled_certificate_ends_the_connection_with_the_old_one
         assert ended(raw)
     with new.at_hub():
         pass
+
+
+def test_register_with_a_new_symmetric_key_ends_the_connection_with_the_old_one(
+    cloud: CloudThread, make_device: MakeDevice
+) -> None:
+    device = make_device(certificate=False)
+    old, new = (secrets.token_bytes(32) for _ in range(2))
+    assert cloud.application is not None
+    enrollments = cloud.application.dps.enrollments
+
+    def enroll(key: bytes) -> None:
+        draft = EnrollmentDraft(device.name, SymmetricKeySlots(encode_key(key), encode_key(key)))
+        known = {"if_match": "*"} if key is new else {}
+        cloud.run(enrollments.put(draft, **known))
+
+    def token(resource: str, key: bytes) -> str:
+        return format_sas_token(resource, key, expires_at=datetime.now(UTC) + timedelta(hours=1))
+
+    def register(key: bytes) -> None:
+        password = token(f"{cloud.id_scope}/registrations/{device.name}", key)
+        with device.dial() as raw:
+            assert raw.connect(device.name, device.dps_user_name, password=password) == 0
+            raw.subscribe("$dps/registrations/res/#")
+            raw.publish("$dps/registrations/PUT/iotdps-register/?$rid=1", b"")
+            raw.expect(PUBACK)
+            assert "/202/" in raw.expect(PUBLISH).topic
+
+    resource = f"{cloud.address}/devices/{device.name}"
+    enroll(old)
+    register(old)
+    with device.at_hub(password=token(resource, old)) as raw:
+        register(old)  # the same keys again: nothing to end
+        raw.send(packet(PINGREQ, 0, b""))
+        raw.expect(PINGRESP)
+        enroll(new)
+        register(new)
+        assert ended(raw)
+    assert newest_failure(device) == ("session", "identity-changed")
+    with device.at_hub(password=token(resource, new)):
+        pass
+
+
+def test_register_to_another_hub_ends_the_connection_to_the_former_one(
+    cloud: CloudThread, enrolled: Device
+) -> None:
+    assert cloud.application is not None
+    other = f"{enrolled.name}.test"
+
+    def register() -> str:
+        with enrolled.at_dps() as raw:
+            raw.publish("$dps/registrations/PUT/iotdps-register/?$rid=1", b"")
+            raw.expect(PUBACK)
+            assert "/202/" in raw.expect(PUBLISH).topic
+        record = cloud.run(cloud.application.dps.registrations.get(enrolled.name))  # type: ignore[union-attr]
+        return str(record.assigned_hub)
+
+    assert register() == cloud.address
+    with enrolled.at_hub() as raw:
+        cloud.run(cloud.application.create_hub(enrolled.name, other))
+        try:
+            former = cloud.run(cloud.application.dps.enrollments.get(enrolled.name))
+            terms = EnrollmentTerms(
+                allocation_policy=AllocationPolicy.STATIC, hub_host_names=(other,)
+            )
+            draft = EnrollmentDraft(enrolled.name, CertificateSlots(Slot.KEEP), terms=terms)
+            cloud.run(cloud.application.dps.enrollments.put(draft, if_match=former.etag))
+            assert register() == other
+            assert ended(raw)
+        finally:
+            cloud.run(cloud.application.dps.linked_hubs.unlink(other))
+    assert newest_failure(enrolled) == ("session", "identity-changed")
 
 
 # -- subscriptions and sessions -----------------------------------------------------------------

@@ -18,7 +18,7 @@ from mooring.cloud.dps.device_answers import (
 )
 from mooring.cloud.dps.errors import RegistrationRefused, Throttled
 from mooring.cloud.dps.matching import INVALID_CERTIFICATE
-from mooring.cloud.dps.model import AttestationType, Operation, RegisterCommand, Registration
+from mooring.cloud.dps.model import AttestationType, Operation, RegisterCommand
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.dps.throttling import Throttling
 from mooring.cloud.dps.wire import operation_body, registration_body
@@ -109,20 +109,17 @@ class DeviceRequests:
         storage_state: Callable[[], StorageState],
         retry_after_s: int,
         throttling: Throttling | None = None,
-        on_assigned: Callable[[Registration], None] = lambda _registration: None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Answer for `service`; `retry_after_s` goes with every 202.
 
         `storage_state` says whether a registration could be kept now; while it could not, none
         is tried: some small record might still find room, and others not.
-        `on_assigned` is told of each device that was assigned to a hub, after the commit.
         """
         self._service = service
         self._storage_state = storage_state
         self._retry_after_s = retry_after_s
         self._throttling = throttling or Throttling(clock=clock)
-        self._on_assigned = on_assigned
         self.clock = clock
 
     async def register(
@@ -145,8 +142,6 @@ class DeviceRequests:
         except Exception as error:  # noqa: BLE001 - every failure has its answer
             return self.refuse(error, recorder)
         recorder.saw("operationId", operation.operation_id)
-        if operation.registration.status is RegistrationStatus.ASSIGNED:
-            self._on_assigned(operation.registration)
         if not recorder.is_over:
             recorder.begin("poll")
         return DeviceAnswer(

@@ -45,10 +45,25 @@ class LinkedHubs(Protocol):
         """Return whether a hub of that name exists now."""
         ...
 
-    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[None]:
-        """Prepare to create the device, or to take over one of that id by its authentication."""
+    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[bool]:
+        """Prepare to create the device, or to give one of that id its authentication.
+
+        The work returns whether there was one with another authentication: then call
+        `credentials_changed` after the commit.
+        """
         ...
 
-    def prepare_removal(self, host_name: str, device_id: str) -> Work[None]:
-        """Prepare to remove a device that moved to another hub; one that is gone is no fault."""
+    def prepare_removal(self, host_name: str, device_id: str) -> Work[bool]:
+        """Prepare to remove a device that moved to another hub; one that is gone is no fault.
+
+        The work returns whether it was there: then call `removed` after the commit.
+        """
+        ...
+
+    def credentials_changed(self, host_name: str, device_id: str) -> None:
+        """Have a connection closed that the device's former credentials opened."""
+        ...
+
+    def removed(self, host_name: str, device_id: str) -> None:
+        """Have the connection closed of a device that was removed."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,12 +38,21 @@ MAX_REGISTRATIONS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class _HubWork:
+    """A change at a hub; `then` is told device and hub if the committed `work` returns True."""
+
+    work: Work[bool]
+    host_name: str
+    then: Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Decision:
     """What is to be recorded, and what it rests on; `failure` when the device is not assigned."""
 
     registration: Registration
     basis: RegistrationBasis
-    hub_works: tuple[Work[None], ...]
+    hub_works: tuple[_HubWork, ...]
     failure: Failure | None
 
 
@@ -111,9 +121,9 @@ class Registrar:
                 f"{self._operation_prefix}{uuid.uuid4()}", decision.registration, now
             )
             try:
-                await self._store.commit(
+                results = await self._store.commit(
                     self._store.prepare_registration(operation, decision.basis, limit=self._limit),
-                    *decision.hub_works,
+                    *[hub_work.work for hub_work in decision.hub_works],
                 )
             except BasisChanged:
                 # An enrollment, a CA or this very record was written since it was read.
@@ -127,6 +137,10 @@ class Registrar:
                     code="registration-limit-reached",
                     wire_message=DpsErrorCode.THROTTLED.text,
                 ) from None
+            for hub_work, changed in zip(decision.hub_works, results[1:], strict=True):
+                if changed:
+                    assert decision.registration.device_id is not None
+                    hub_work.then(hub_work.host_name, decision.registration.device_id)
             if decision.failure is None:
                 recorder.passed(operation.operation_id)
             else:
@@ -238,32 +252,40 @@ class Registrar:
             else former.initial_hub,
         )
 
-    def _prepare_hub(
-        self, registration: Registration, entitled: Entitled
-    ) -> tuple[Work[None], ...]:
+    def _prepare_hub(self, registration: Registration, entitled: Entitled) -> tuple[_HubWork, ...]:
         assert registration.assigned_hub is not None
         assert registration.device_id is not None
         former = entitled.former
         policy = _policy(entitled)
         before = None if former is None else former.assigned_hub
         works = [
-            self._hubs.prepare_device(
-                registration.assigned_hub,
-                DeviceAssignment(
-                    device_id=registration.device_id,
-                    credentials=entitled.credentials,
-                    initial_twin=entitled.enrollment.terms.initial_twin,
-                    # Azure: on the same hub, the policy "reset" is a factory reset.
-                    reset_twin=before is not None
-                    and policy.update_hub_assignment
-                    and not policy.migrate_device_data,
-                    iot_edge=entitled.enrollment.terms.iot_edge,
+            _HubWork(
+                self._hubs.prepare_device(
+                    registration.assigned_hub,
+                    DeviceAssignment(
+                        device_id=registration.device_id,
+                        credentials=entitled.credentials,
+                        initial_twin=entitled.enrollment.terms.initial_twin,
+                        # Azure: on the same hub, the policy "reset" is a factory reset.
+                        reset_twin=before is not None
+                        and policy.update_hub_assignment
+                        and not policy.migrate_device_data,
+                        iot_edge=entitled.enrollment.terms.iot_edge,
+                    ),
                 ),
+                registration.assigned_hub,
+                self._hubs.credentials_changed,
             )
         ]
         moved = before is not None and before != registration.assigned_hub
         if moved and before is not None and self._hubs.has_hub(before):
-            works.append(self._hubs.prepare_removal(before, registration.device_id))
+            works.append(
+                _HubWork(
+                    self._hubs.prepare_removal(before, registration.device_id),
+                    before,
+                    self._hubs.removed,
+                )
+            )
         return tuple(works)
 
 

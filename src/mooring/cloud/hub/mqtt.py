@@ -214,7 +214,6 @@ class HubMqtt:
             generation_id=None if connect.clean_session else device.identity.generation_id,
             keep_alive_s=connect.keep_alive_s,
             will=will,
-            thumbprint=recorder.context.get("thumbprint"),
             ends_at=self._token_end(device),
         )
         # Only now, when the newcomer has proved who it is: a stranger disturbs nobody.
@@ -253,24 +252,6 @@ class HubMqtt:
             del self._stored[key]
             return None
         return subscriptions
-
-    def assigned(
-        self, host_name: str, device_id: str, thumbprint: str | None, *, moved: bool
-    ) -> None:
-        """End connections that a registration made obsolete.
-
-        On the assigned hub, one that showed another certificate than the one now pinned; on the
-        other hubs all of that device, if it was `moved` (where it still is, it comes back).
-        """
-        for hub in self.service.hubs.list():
-            session = self._live.get((hub.hub_id, device_id))
-            if session is None:
-                continue
-            if hub.host_name.lower() == host_name.lower():
-                if session.thumbprint != thumbprint:
-                    session.link.end(CREDENTIALS_CHANGED)
-            elif moved:
-                session.link.end(CREDENTIALS_CHANGED)
 
     def _identity_changed(self, hub: Hub, device_id: str) -> None:
         host_name = hub.host_name.lower()

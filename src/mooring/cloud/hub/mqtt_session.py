@@ -76,7 +76,6 @@ class HubSession:
         "hub",
         "key",
         "link",
-        "thumbprint",
     )
 
     def __init__(
@@ -91,15 +90,14 @@ class HubSession:
         generation_id: str | None,
         keep_alive_s: int,
         will: TelemetryMessage | None,
-        thumbprint: str | None,
         ends_at: float | None,
     ) -> None:
         """Begin on `link`.
 
         `subscriptions` are those of an earlier connection; `generation_id` says under which
         incarnation of the identity they are kept, None that they are not (clean session).
-        `thumbprint` is the SHA-256 of the certificate that was shown; `ends_at` (monotonic s) when
-        the token ends that let the device in, None for a certificate.
+        `ends_at` (monotonic s) is when the token ends that let the device in, None for a
+        certificate.
         """
         self._door = door
         self.link = link
@@ -110,7 +108,6 @@ class HubSession:
         self._subscriptions = subscriptions
         self._generation_id = generation_id
         self._will = will
-        self.thumbprint = thumbprint
         self._ends_at = ends_at
         longest = door.limits.hub_max_silence_s
         self._silence_s = silence_limit_s(keep_alive_s, cap_s=longest) or longest

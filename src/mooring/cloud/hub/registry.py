@@ -159,8 +159,7 @@ class DeviceRegistry:
                 await self._store.delete_device(hub.hub_id, device_id, replaces=former.etag)
             except RecordChanged:
                 continue
-            self._activity.forget(hub, device_id)
-            self._tell(hub, device_id)
+            self.removed(hub, device_id)
             return
         raise _stale(device_id)
 
@@ -175,12 +174,14 @@ class DeviceRegistry:
         reset_twin: bool,
         iot_edge: bool,
         migrate_from: Hub | None = None,
-    ) -> Work[None]:
+    ) -> Work[bool]:
         """Prepare to have a device that authenticates by `authentication`, for provisioning.
 
         A device of that id that exists is taken over: it keeps its generation, its status and its
         twin (unless `reset_twin`). `initial_tags` and `initial_desired` are JSON texts. The
         device of that id in `migrate_from`, if there is one, gives its twin and capabilities.
+        The work returns whether there was one with another authentication: then call
+        `credentials_changed` after the commit.
         """
         now = self._clock.now()
         identity = DeviceIdentity(
@@ -207,9 +208,21 @@ class DeviceRegistry:
             ),
         )
 
-    def prepare_removal(self, hub: Hub, device_id: str) -> Work[None]:
-        """Prepare to delete a device that provisioning moved to another hub, if it is there."""
+    def prepare_removal(self, hub: Hub, device_id: str) -> Work[bool]:
+        """Prepare to delete a device that provisioning moved to another hub, if it is there.
+
+        The work returns whether it was: then call `removed` after the commit.
+        """
         return self._store.prepare_device_removal(hub.hub_id, device_id)
+
+    def credentials_changed(self, hub: Hub, device_id: str) -> None:
+        """Have a connection closed that the device's former credentials opened."""
+        self._tell(hub, device_id)
+
+    def removed(self, hub: Hub, device_id: str) -> None:
+        """Forget a device that was deleted, and have its connection closed."""
+        self._activity.forget(hub, device_id)
+        self._tell(hub, device_id)
 
     def on_change(self, listener: DeviceChanged) -> None:
         """Have `listener` called, after the commit, when a live connection must be closed."""

@@ -115,12 +115,15 @@ class HubStore(Committer, Protocol):
         """Delete one. Raises RecordChanged."""
         ...
 
-    def prepare_provisioned_device(self, hub_id: int, device: ProvisionedDevice) -> Work[None]:
-        """Prepare to create a device, or to give one of that id its authentication."""
+    def prepare_provisioned_device(self, hub_id: int, device: ProvisionedDevice) -> Work[bool]:
+        """Prepare to create a device, or to give one of that id its authentication.
+
+        The work returns whether there was one with another authentication.
+        """
         ...
 
-    def prepare_device_removal(self, hub_id: int, device_id: str) -> Work[None]:
-        """Prepare to delete a device, if it is there."""
+    def prepare_device_removal(self, hub_id: int, device_id: str) -> Work[bool]:
+        """Prepare to delete a device, if it is there; the work returns whether it was."""
         ...
 
     async def save_activity(self, seen: Mapping[tuple[int, str], DeviceActivity]) -> None:

@@ -151,8 +151,11 @@ class RegistryTables(SqliteCommitter):
 
     def prepare_provisioned_device(
         self, hub_id: int, device: ProvisionedDevice
-    ) -> SqliteWork[None]:
-        """Prepare to create a device, or to give one of that id its authentication."""
+    ) -> SqliteWork[bool]:
+        """Prepare to create a device, or to give one of that id its authentication.
+
+        The work returns whether there was one with another authentication.
+        """
         identity = device.identity
         wanted = identity.authentication
         columns = _to_columns(identity)
@@ -164,7 +167,7 @@ class RegistryTables(SqliteCommitter):
             wanted.secondary_key,
         )
 
-        def run(connection: sqlite3.Connection) -> None:
+        def run(connection: sqlite3.Connection) -> bool:
             iot_edge, tags, desired = identity.iot_edge, device.twin.tags, device.twin.desired
             moved = None
             if device.migrate_from is not None:
@@ -188,7 +191,7 @@ class RegistryTables(SqliteCommitter):
                         desired,
                     ),
                 )
-                return
+                return False
             if row != (*credentials, iot_edge):
                 connection.execute(
                     "UPDATE hub_device SET authentication_type = ?, primary_thumbprint = ?,"
@@ -201,14 +204,15 @@ class RegistryTables(SqliteCommitter):
                     f"UPDATE hub_device SET initial_tags = ?, initial_desired = ? {_ONE}",
                     (tags, desired, hub_id, identity.device_id),
                 )
+            return bool(row[:-1] != credentials)
 
         return SqliteWork("device", run)
 
-    def prepare_device_removal(self, hub_id: int, device_id: str) -> SqliteWork[None]:
-        """Prepare to delete a device, if it is there."""
+    def prepare_device_removal(self, hub_id: int, device_id: str) -> SqliteWork[bool]:
+        """Prepare to delete a device, if it is there; the work returns whether it was."""
 
-        def run(connection: sqlite3.Connection) -> None:
-            _delete(connection, hub_id, device_id)
+        def run(connection: sqlite3.Connection) -> bool:
+            return _delete(connection, hub_id, device_id)
 
         return SqliteWork("device removal", run)
 
@@ -263,11 +267,12 @@ def _count_one_more(connection: sqlite3.Connection, hub_id: int, limit: int | No
         raise RecordsFull
 
 
-def _delete(connection: sqlite3.Connection, hub_id: int, device_id: str) -> None:
+def _delete(connection: sqlite3.Connection, hub_id: int, device_id: str) -> bool:
     gone = connection.execute(f"DELETE FROM hub_device {_ONE}", (hub_id, device_id)).rowcount
     connection.execute(
         "UPDATE hub SET device_count = device_count - ? WHERE hub_id = ?", (gone, hub_id)
     )
+    return bool(gone)
 
 
 def _to_columns(identity: DeviceIdentity) -> tuple[Any, ...]:
