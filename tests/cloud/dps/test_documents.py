@@ -37,6 +37,7 @@ from mooring.cloud.dps.model import (
     SymmetricKeys,
     SymmetricKeySlots,
 )
+from mooring.pki.certificates import dump_certificate, load_certificate
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
 
 AT = datetime(2030, 2, 3, 4, 5, 6, 123456, tzinfo=UTC)
@@ -61,6 +62,11 @@ def enrollment(**members: Any) -> IndividualEnrollment:
 
 def stored() -> StoredCertificate:
     return StoredCertificate.of(authority.root("gw01").certificate)
+
+
+def pem(certificate: StoredCertificate | None) -> str:
+    assert certificate is not None
+    return dump_certificate(certificate.load())
 
 
 def read(body: dict[str, Any]) -> Any:
@@ -278,7 +284,7 @@ def test_keys_are_written_only_when_asked_for() -> None:
     assert KEY not in str(attestation_to_json(SymmetricKeys(KEY, KEY)))
 
 
-def test_certificate_is_written_by_the_eight_members_of_its_info() -> None:
+def test_certificate_is_written_with_its_text_and_the_eight_members_of_its_info() -> None:
     certificate = stored()
 
     document = enrollment_to_json(enrollment(attestation=ClientCertificates(certificate)), None)
@@ -286,7 +292,9 @@ def test_certificate_is_written_by_the_eight_members_of_its_info() -> None:
     x509 = document["attestation"]["x509"]
     assert x509.keys() == {"clientCertificates"}
     assert x509["clientCertificates"].keys() == {"primary"}
-    assert x509["clientCertificates"]["primary"].keys() == {"info"}
+    assert x509["clientCertificates"]["primary"].keys() == {"certificate", "info"}
+    text = x509["clientCertificates"]["primary"]["certificate"]
+    assert StoredCertificate.of(load_certificate(text)) == certificate
     info = x509["clientCertificates"]["primary"]["info"]
     assert info["sha256Thumbprint"] == certificate.sha256_thumbprint
     assert info.keys() == {
@@ -324,7 +332,12 @@ def test_what_is_written_and_sent_back_is_the_same_enrollment() -> None:
     assert draft.terms == terms
     assert draft.device_id == "Pump"
     assert draft.optional_device_information == {"a": 1}
-    assert draft.attestation == CertificateSlots(Slot.KEEP, Slot.KEEP)
+    assert draft.attestation == CertificateSlots(
+        pem(certificates.primary), pem(certificates.secondary)
+    )
+
+
+SIGNING = stored()
 
 
 @pytest.mark.parametrize(
@@ -340,7 +353,7 @@ def test_what_is_written_and_sent_back_is_the_same_enrollment() -> None:
             {"type": "symmetricKey", "symmetricKey": {}},
             SymmetricKeySlots(),
         ),
-        (SigningCertificates(None, stored()), None, CertificateSlots(None, Slot.KEEP)),
+        (SigningCertificates(None, SIGNING), None, CertificateSlots(None, pem(SIGNING))),
     ],
 )
 def test_group_is_written_and_read_back(attestation: Any, written: Any, read_back: Any) -> None:

@@ -182,6 +182,21 @@ async def test_put_an_expired_certificate_is_400(world: CloudWorld) -> None:
     assert refused.value.code == "certificate-expired"
 
 
+async def test_put_with_the_stored_certificate_is_taken_though_it_has_expired_since(
+    world: CloudWorld, own: Issued
+) -> None:
+    first = await world.dps.enrollments.put(draft(own))
+    world.clock.move(timedelta(days=20_000))
+
+    second = await world.dps.enrollments.put(
+        EnrollmentDraft("edgegw01", CertificateSlots(own.certificate_pem), terms=TERMS),
+        if_match=first.etag,
+    )
+
+    assert second.attestation == first.attestation
+    assert second.terms == TERMS
+
+
 async def test_put_beyond_the_limit_is_refused(world: CloudWorld, own: Issued) -> None:
     authorities = await AuthorityCache.load(world.stores.dps)
     service = EnrollmentService(world.stores.dps, authorities, world.clock, limit=2)

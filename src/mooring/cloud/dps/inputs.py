@@ -85,10 +85,7 @@ def check_hub_device_id(text: str) -> str:
 
 def take_certificate(data: str | bytes, *, field: str, now: datetime) -> Certificate:
     """Return the certificate in `data`; one that has expired is refused. Raises InputInvalid."""
-    try:
-        certificate = load_certificate(data, field=field)
-    except PkiError as error:
-        raise InputInvalid(error.message, error.remedy, field=field, code=error.code) from error
+    certificate = _read_certificate(data, field=field)
     if certificate.not_valid_after_utc < now:
         raise InputInvalid(
             f"{field}: expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC.",
@@ -141,6 +138,11 @@ def take_slot(
                 field=field,
                 code="certificate-missing",
             )
+        return stored
+    given = StoredCertificate.of(_read_certificate(slot, field=field))
+    if given == stored:
+        # A client that changes something else sends back what it read; that the certificate has
+        # expired since must not keep anybody from disabling the enrollment.
         return stored
     take = take_ca_certificate if ca else take_certificate
     return StoredCertificate.of(take(slot, field=field, now=now))
@@ -212,6 +214,13 @@ def read_continuation(continuation: str | None) -> str | None:
             field="continuation",
             code="continuation-malformed",
         ) from error
+
+
+def _read_certificate(data: str | bytes, *, field: str) -> Certificate:
+    try:
+        return load_certificate(data, field=field)
+    except PkiError as error:
+        raise InputInvalid(error.message, error.remedy, field=field, code=error.code) from error
 
 
 def _check_custom_allocation(terms: EnrollmentTerms) -> None:

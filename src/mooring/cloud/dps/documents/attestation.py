@@ -18,7 +18,7 @@ from mooring.cloud.dps.model import (
     SymmetricKeys,
     SymmetricKeySlots,
 )
-from mooring.pki.certificates import CertificateInfo
+from mooring.pki.certificates import CertificateInfo, dump_certificate
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.timestamps import format_timestamp
 
@@ -161,7 +161,9 @@ def attestation_to_json(
 ) -> dict[str, Any]:
     """Return an attestation as Azure's service API shows it; symmetric keys if asked for.
 
-    Certificates are shown by `info`; sent back so, they keep the stored one.
+    Certificates are shown by `info`; sent back so, they keep the stored one. Their text is there
+    as well, which Azure leaves out and its clients read past: what was exported can be imported
+    elsewhere.
     """
     if isinstance(attestation, SymmetricKeys):
         keys = {"primaryKey": attestation.primary, "secondaryKey": attestation.secondary}
@@ -176,7 +178,10 @@ def attestation_to_json(
         else "clientCertificates"
     )
     entries = {
-        slot: {"info": info_to_json(certificate.describe())}
+        slot: {
+            "certificate": dump_certificate(certificate.load()),
+            "info": info_to_json(certificate.describe()),
+        }
         for slot, certificate in _slots(attestation.primary, attestation.secondary)
     }
     return {"type": "x509", "x509": {kind: entries}}
