@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mooring.testing.cloud import ThrowAwayCloud
     from mooring.testing.credentials import Device
-    from mooring.testing.enrolling import DeviceIssuer
+    from mooring.testing.enrolling import DeviceIssuer, KeyedDevice, KeyIssuer
     from mooring.testing.errors import (
         CloudNotRunning,
         CloudNotStarted,
         NotSeenInTime,
+        Port443NotPermitted,
         RequestRefused,
         SettingRefused,
         ThrowAwayCloudError,
@@ -32,7 +33,10 @@ __all__ = [
     "CloudNotStarted",
     "Device",
     "DeviceIssuer",
+    "KeyIssuer",
+    "KeyedDevice",
     "NotSeenInTime",
+    "Port443NotPermitted",
     "RequestRefused",
     "SettingRefused",
     "ThrowAwayCloud",
@@ -43,6 +47,8 @@ _HOMES = {
     "ThrowAwayCloud": "mooring.testing.cloud",
     "Device": "mooring.testing.credentials",
     "DeviceIssuer": "mooring.testing.enrolling",
+    "KeyIssuer": "mooring.testing.enrolling",
+    "KeyedDevice": "mooring.testing.enrolling",
 }
 
 

@@ -46,6 +46,10 @@ class CloudCalls:
         """Create an enrollment group, as the service API writes it."""
         return dict(self.call("PUT", f"dps/enrollmentGroups/{_id(group_id)}", document))
 
+    def get_group(self, group_id: str) -> dict[str, Any]:
+        """Return an enrollment group."""
+        return dict(self.call("GET", f"dps/enrollmentGroups/{_id(group_id)}"))
+
     def put_certificate(
         self, name: str, certificate_pem: str, *, verified: bool = True
     ) -> dict[str, Any]:

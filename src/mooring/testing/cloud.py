@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mooring.runtime.loopback import NoAddressFree, lend_loopback_address
-from mooring.testing.errors import CloudNotStarted
+from mooring.testing.errors import CloudNotStarted, Port443NotPermitted
 from mooring.testing.process import CloudProcess
 from mooring.testing.running import RunningCloud, not_running
 from mooring.testing.settings import checked_variables, ports_of
@@ -97,6 +98,7 @@ class ThrowAwayCloud(RunningCloud):
                 self._process = CloudProcess(self.state, self._own_address(), self._variables)
             self._process.start()
             self.connected()
+            self._warn_of_fallback()
         except BaseException:
             self.close()
             raise
@@ -123,6 +125,21 @@ class ThrowAwayCloud(RunningCloud):
                 self._process.stop()
         finally:
             self._stack.close()
+
+    def __repr__(self) -> str:
+        """Say where it is."""
+        where = "not started" if self._process is None else f"on {self._process.address}"
+        return f"<{type(self).__name__} {where}, state in {self.state}>"
+
+    def _warn_of_fallback(self) -> None:
+        if (fallback := self.https_fallback) is not None:
+            unusable = "".join(f"\n  {client}" for client in fallback["unusable"])
+            warnings.warn(
+                f"{fallback['cause']}. These dial 443 whatever they are told:{unusable}\n"
+                f"{fallback['remedy']}",
+                Port443NotPermitted,
+                stacklevel=4,
+            )
 
     @property
     def _started(self) -> CloudProcess:

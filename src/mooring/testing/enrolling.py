@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mooring.pki.issuing import Issuer
 from mooring.pki.keys import KeyAlgorithm
+from mooring.protocol.azure.identifiers import check_registration_id
+from mooring.protocol.azure.sas import MAX_KEY_BYTES, decode_key, derive_device_key, encode_key
 from mooring.testing.calls import CloudCalls
 from mooring.testing.credentials import (
     Device,
@@ -53,6 +56,49 @@ class DeviceIssuer:
         name = registration_id or fresh_name("device")
         issued = signed_by(self._issuer, name, KeyAlgorithm(algorithm))
         return write_device(self._folder, name, issued)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedDevice:
+    """A device with symmetric keys.
+
+    Attributes:
+        registration_id: Under which it asks DPS.
+        primary_key: Base64; either key opens.
+        secondary_key: Base64.
+    """
+
+    registration_id: str
+    primary_key: str = field(repr=False)
+    secondary_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIssuer:
+    """An enrollment group of symmetric keys, from which its devices' keys are derived.
+
+    Attributes:
+        group_id: The enrollment group.
+        primary_key: The group's own, base64; no device may use it.
+        secondary_key: Base64.
+    """
+
+    group_id: str
+    primary_key: str = field(repr=False)
+    secondary_key: str = field(repr=False)
+
+    def device(self, registration_id: str | None = None) -> KeyedDevice:
+        """Return a device of the group; a fresh registration id unless one is given.
+
+        Raises:
+            mooring.protocol.azure.errors.AzureError: `registration_id` cannot be one.
+        """
+        name = check_registration_id(registration_id or fresh_name("device"))
+        derived = (
+            encode_key(derive_device_key(decode_key(key), name))
+            for key in (self.primary_key, self.secondary_key)
+        )
+        return KeyedDevice(name, *derived)
 
 
 def enroll_individual(
@@ -103,6 +149,42 @@ def enroll_group(
     return DeviceIssuer(
         name, certificate_name, certificate_file, key_file, root.as_issuer(), folder
     )
+
+
+def enroll_symmetric_key(
+    calls: CloudCalls,
+    registration_id: str | None,
+    keys: tuple[str, str],
+    members: dict[str, Any],
+) -> KeyedDevice:
+    """Add an individual enrollment; see `RunningCloud.enroll_symmetric_key`."""
+    device = KeyedDevice(registration_id or fresh_name("device"), *keys)
+    document = {"registrationId": device.registration_id, "attestation": _of_keys(keys), **members}
+    calls.put_enrollment(device.registration_id, document)
+    return device
+
+
+def enroll_symmetric_key_group(
+    calls: CloudCalls, group_id: str | None, keys: tuple[str, str], members: dict[str, Any]
+) -> KeyIssuer:
+    """Add an enrollment group; see `RunningCloud.enroll_symmetric_key_group`."""
+    issuer = KeyIssuer(group_id or fresh_name("group"), *keys)
+    document = {"enrollmentGroupId": issuer.group_id, "attestation": _of_keys(keys), **members}
+    calls.put_group(issuer.group_id, document)
+    return issuer
+
+
+def fresh_key() -> str:
+    """Return a new symmetric key, as long as those that Azure makes."""
+    return encode_key(secrets.token_bytes(MAX_KEY_BYTES))
+
+
+def _of_keys(keys: tuple[str, str]) -> dict[str, Any]:
+    primary, secondary = keys
+    return {
+        "type": "symmetricKey",
+        "symmetricKey": {"primaryKey": primary, "secondaryKey": secondary},
+    }
 
 
 def add_group(

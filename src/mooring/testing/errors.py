@@ -37,3 +37,7 @@ class RequestRefused(ThrowAwayCloudError):
 
 class NotSeenInTime(ThrowAwayCloudError):
     """What was waited for did not come."""
+
+
+class Port443NotPermitted(UserWarning):
+    """The cloud serves HTTPS on another port than 443, so that some SDKs cannot reach it."""

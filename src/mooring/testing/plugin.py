@@ -7,7 +7,9 @@ asks for a cloud: every run of pytest in the environment loads it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,12 @@ import pytest
 
 if TYPE_CHECKING:
     from mooring.testing import ThrowAwayCloud
+
+_BEGAN = pytest.StashKey[datetime]()
+_CLOUDS = pytest.StashKey["list[ThrowAwayCloud]"]()
+
+SHOWN_ATTEMPTS = 10
+"""Of the newest, in the report of a test that failed: its own are among them."""
 
 SCOPES = ("session", "package", "module", "class", "function")
 
@@ -66,7 +74,17 @@ def mooring_cloud(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ThrowAwayCloud]:
     """A running cloud (DPS and IoT Hub), shared by all tests that take it, ended after them."""
-    with _cloud(request.config, tmp_path_factory, {}) as cloud:
+    from mooring.testing.errors import CloudNotStarted, SettingRefused  # noqa: PLC0415 - see above
+
+    with contextlib.ExitStack() as stack:
+        refusal = None
+        try:
+            cloud = stack.enter_context(_cloud(request.config, tmp_path_factory, {}))
+        except (CloudNotStarted, SettingRefused) as error:
+            refusal = str(error)
+        if refusal is not None:
+            # No line of the tests is at fault: the sentence is all there is to say.
+            pytest.fail(f"mooring_cloud cannot start: {refusal}", pytrace=False)
         yield cloud
 
 
@@ -75,10 +93,13 @@ def mooring_cloud_factory(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., ThrowAwayCloud]]:
     """A maker of running clouds for this test alone; keywords are settings of the cloud."""
+    made: list[ThrowAwayCloud] = request.node.stash.setdefault(_CLOUDS, [])
     with contextlib.ExitStack() as stack:
 
         def make(**settings: Any) -> ThrowAwayCloud:
-            return stack.enter_context(_cloud(request.config, tmp_path_factory, settings))
+            __tracebackhide__ = True
+            made.append(stack.enter_context(_cloud(request.config, tmp_path_factory, settings)))
+            return made[-1]
 
         yield make
 
@@ -94,24 +115,59 @@ def mooring_environment(
     return variables
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember when the test began, for what its devices tried since."""
+    item.stash[_BEGAN] = datetime.now(UTC)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a test that failed what its devices tried, with cause and remedy."""
+    del call
+    report = yield
+    if report.failed and report.when == "call":
+        for cloud in _clouds_of(item):
+            report.sections.append((f"mooring cloud on {cloud.address}", _account(cloud, item)))
+    return report
+
+
+def _clouds_of(item: pytest.Item) -> list[ThrowAwayCloud]:
+    arguments = getattr(item, "funcargs", {})
+    shared = [arguments["mooring_cloud"]] if "mooring_cloud" in arguments else []
+    return shared + item.stash.get(_CLOUDS, [])
+
+
+def _account(cloud: ThrowAwayCloud, item: pytest.Item) -> str:
+    from mooring.testing.errors import ThrowAwayCloudError  # noqa: PLC0415 - see above
+    from mooring.testing.running import explain_attempts  # noqa: PLC0415
+
+    began = item.stash.get(_BEGAN, datetime.min.replace(tzinfo=UTC))
+    try:
+        attempts = [
+            attempt
+            for attempt in cloud.attempts(limit=SHOWN_ATTEMPTS)
+            if datetime.fromisoformat(attempt["last_at"]) >= began
+        ]
+    except ThrowAwayCloudError as error:
+        return f"{error}\nlog: {cloud.log_file}"
+    told = explain_attempts(attempts) or "No device tried anything during this test."
+    return f"{told}\nlog: {cloud.log_file}"
+
+
 @contextlib.contextmanager
 def _cloud(
     config: pytest.Config, tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]
 ) -> Iterator[ThrowAwayCloud]:
-    """Run a cloud in a folder of its own; what keeps it from starting is told without traceback."""
+    """Run a cloud in a folder of its own."""
+    __tracebackhide__ = True
     from mooring.testing.cloud import ThrowAwayCloud  # noqa: PLC0415 - see above
-    from mooring.testing.errors import CloudNotStarted, SettingRefused  # noqa: PLC0415
 
     folder = _state_folder(config, tmp_path_factory)
-    try:
-        cloud = ThrowAwayCloud(state=folder, **(_settings_of(config) | settings))
-        cloud.start()
-    except (CloudNotStarted, SettingRefused) as error:
-        pytest.fail(f"mooring: {error}", pytrace=False)
-    try:
+    with ThrowAwayCloud(state=folder, **(_settings_of(config) | settings)) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 def _state_folder(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -121,10 +177,7 @@ def _state_folder(config: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     base = Path(kept).absolute()
     base.mkdir(parents=True, exist_ok=True)
-    number = sum(1 for _ in base.glob(f"{worker}-*"))
-    folder = base / f"{worker}-{number}"
-    folder.mkdir()
-    return folder
+    return Path(tempfile.mkdtemp(prefix=f"{worker}-", dir=base))
 
 
 def _settings_of(config: pytest.Config) -> dict[str, Any]:

@@ -16,9 +16,14 @@ from mooring.testing.credentials import Device
 from mooring.testing.enrolling import (
     DEFAULT_ALGORITHM,
     DeviceIssuer,
+    KeyedDevice,
+    KeyIssuer,
     add_group,
     enroll_group,
     enroll_individual,
+    enroll_symmetric_key,
+    enroll_symmetric_key_group,
+    fresh_key,
 )
 from mooring.testing.errors import CloudNotRunning, NotSeenInTime
 
@@ -117,8 +122,9 @@ class RunningCloud:
         away from an address that it cannot reach. While they are set, the first two trust this
         cloud alone.
         """
-        outside = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""]
-        no_proxy = ",".join(filter(None, (*outside, self.host_name)))
+        around = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+        hosts = [host.strip() for host in around.split(",") if host.strip()]
+        no_proxy = ",".join(dict.fromkeys([*hosts, self.host_name]))
         return {
             "SSL_CERT_FILE": str(self.ca_file),
             "REQUESTS_CA_BUNDLE": str(self.ca_file),
@@ -181,6 +187,50 @@ class RunningCloud:
             self.calls, self.credentials_folder, group_id, algorithm=algorithm, members=members
         )
 
+    def enroll_symmetric_key(
+        self,
+        registration_id: str | None = None,
+        *,
+        primary_key: str | None = None,
+        secondary_key: str | None = None,
+        **members: Any,
+    ) -> KeyedDevice:
+        """Add an individual enrollment with symmetric keys and return the device.
+
+        Args:
+            registration_id: A fresh one unless given.
+            primary_key: Base64, 16 to 64 bytes; a fresh one unless given.
+            secondary_key: The same.
+            members: As of `enroll`.
+
+        Raises:
+            RequestRefused: The cloud refused.
+        """
+        keys = primary_key or fresh_key(), secondary_key or fresh_key()
+        return enroll_symmetric_key(self.calls, registration_id, keys, members)
+
+    def enroll_symmetric_key_group(
+        self,
+        group_id: str | None = None,
+        *,
+        primary_key: str | None = None,
+        secondary_key: str | None = None,
+        **members: Any,
+    ) -> KeyIssuer:
+        """Add an enrollment group with symmetric keys; return what derives its devices' keys.
+
+        Args:
+            group_id: A fresh one unless given.
+            primary_key: Base64, 16 to 64 bytes; a fresh one unless given.
+            secondary_key: The same.
+            members: As of `enroll`.
+
+        Raises:
+            RequestRefused: The cloud refused.
+        """
+        keys = primary_key or fresh_key(), secondary_key or fresh_key()
+        return enroll_symmetric_key_group(self.calls, group_id, keys, members)
+
     def add_ca(self, name: str, certificate_pem: str, *, verified: bool = True) -> dict[str, Any]:
         """Upload a CA certificate of the test's own to the DPS, verified unless told otherwise.
 
@@ -228,6 +278,22 @@ class RunningCloud:
             RequestRefused: The cloud refused.
         """
         return self.calls.call("GET", path, **parameters)
+
+    def get_enrollment(self, registration_id: str) -> dict[str, Any]:
+        """Return an individual enrollment with its registration state, as the service API has it.
+
+        Raises:
+            RequestRefused: With `status` 404: there is none.
+        """
+        return self.calls.get_enrollment(registration_id)
+
+    def get_group(self, group_id: str) -> dict[str, Any]:
+        """Return an enrollment group, as the service API has it.
+
+        Raises:
+            RequestRefused: With `status` 404: there is none.
+        """
+        return self.calls.get_group(group_id)
 
     def registration(self, registration_id: str) -> dict[str, Any]:
         """Return the registration record of a device, as Azure's service API has it.
