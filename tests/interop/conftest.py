@@ -1,19 +1,21 @@
-"""One cloud for each module of interop tests, and each SDK in turn."""
+"""The published fixture for each module of interop tests, and each SDK in turn."""
 
 from __future__ import annotations
 
 import pytest
 from tests.interop.sdks import NodeSdk, PythonSdk, Sdk
-from tests.support.cloud import cloud
 
-__all__ = ["cloud", "sdk"]
-
-
-SDKS = [PythonSdk(), NodeSdk(), PythonSdk(websockets=True), NodeSdk(websockets=True)]
+from mooring.testing import ThrowAwayCloud
 
 
-@pytest.fixture(params=SDKS, ids=lambda sdk: sdk.label)
+@pytest.fixture(scope="module")
+def cloud(mooring_cloud: ThrowAwayCloud) -> ThrowAwayCloud:
+    """Return the cloud that users' own tests get."""
+    return mooring_cloud
+
+
+@pytest.fixture(params=[PythonSdk(), NodeSdk()], ids=lambda sdk: sdk.name)
 def sdk(request: pytest.FixtureRequest) -> Sdk:
-    """Return each SDK in turn, over MQTT and over MQTT in WebSocket."""
+    """Return each SDK in turn."""
     found: Sdk = request.param
     return found

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tests.support.cloud import CloudProcess
 
 from mooring.pki.certificates import dump_certificate
 from mooring.pki.issuing import Issued
 from mooring.pki.keys import dump_key
+from mooring.testing import ThrowAwayCloud
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 90
@@ -49,7 +49,7 @@ class PythonSdk:
         """Return what tells it from the others, fit for a device's name."""
         return _label(self)
 
-    def run(self, cloud: CloudProcess, options: dict[str, Any]) -> Run:
+    def run(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
         """Run its program."""
         options = {**options, "websockets": self.websockets}
         return _run([sys.executable, str(HERE / "python_device.py"), json.dumps(options)], {})
@@ -67,15 +67,15 @@ class NodeSdk:
         """Return what tells it from the others, fit for a device's name."""
         return _label(self)
 
-    def run(self, cloud: CloudProcess, options: dict[str, Any]) -> Run:
+    def run(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
         """Run its program; it trusts what NODE_EXTRA_CA_CERTS names."""
         if shutil.which("node") is None:
             pytest.skip("Node is missing: apt-get install nodejs npm")
         if not (HERE / "node" / "node_modules").exists():
             pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
         options = {**options, "websockets": self.websockets}
-        environment = {"NODE_EXTRA_CA_CERTS": str(cloud.ca_file)}
-        return _run(["node", str(HERE / "node" / "device.js"), json.dumps(options)], environment)
+        program = str(HERE / "node" / "device.js")
+        return _run(["node", program, json.dumps(options)], cloud.environment())
 
 
 Sdk: TypeAlias = PythonSdk | NodeSdk
@@ -86,16 +86,15 @@ def _label(sdk: Sdk) -> str:
 
 
 def options(
-    cloud: CloudProcess, folder: Path, issued: Issued, registration_id: str, **members: Any
+    cloud: ThrowAwayCloud, folder: Path, issued: Issued, registration_id: str, **members: Any
 ) -> dict[str, Any]:
     """Write certificate and key to `folder` and return what the programs take."""
     cert_file, key_file = folder / "device.pem", folder / "device.key"
     cert_file.write_text(dump_certificate(issued.certificate))
     key_file.write_bytes(dump_key(issued.key))
-    facts = cloud.facts
     return {
-        "endpoint": facts["global_endpoint"],
-        "idScope": facts["id_scope"],
+        "endpoint": cloud.global_endpoint,
+        "idScope": cloud.id_scope,
         "registrationId": registration_id,
         "certFile": str(cert_file),
         "keyFile": str(key_file),

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from tests.interop.sdks import Run, Sdk, options
-from tests.support.cloud import CloudProcess
 
 from mooring.pki.certificates import dump_certificate
 from mooring.pki.issuing import Issued, Issuer, issue_device, issue_root
 from mooring.pki.keys import KeyAlgorithm
 from mooring.pki.names import Subject
+from mooring.testing import ThrowAwayCloud
 
 MESSAGES = 3
 
@@ -29,7 +29,7 @@ def _root(common_name: str, **members: Any) -> Issued:
     return issue_root(subject, now=datetime.now(UTC), **members)
 
 
-def _expect_connected(run: Run, cloud: CloudProcess, device_id: str, sdk: Sdk) -> None:
+def _expect_connected(run: Run, cloud: ThrowAwayCloud, device_id: str, sdk: Sdk) -> None:
     origin = sdk.name
     assert run.exit_status == 0, run
     registered = run.event("registered")
@@ -40,14 +40,14 @@ def _expect_connected(run: Run, cloud: CloudProcess, device_id: str, sdk: Sdk) -
     assert [event["body"] for event in events] == [{"number": n} for n in range(MESSAGES)]
     assert [event["properties"] for event in events] == [{"origin": f"{origin} & co"}] * MESSAGES
     assert events[0]["systemProperties"]["message-id"] == f"{origin}-0"
-    device = cloud.get(f"hubs/hub/devices/{device_id}")
+    device = cloud.device(device_id)
     assert device["authentication"]["type"] == "selfSigned"
     for record in cloud.attempts(device_id=device_id):
         assert record["context"].get("transport") == ("websocket" if sdk.websockets else None)
 
 
 def test_individual_enrollment_registers_and_sends(
-    sdk: Sdk, cloud: CloudProcess, tmp_path: Path
+    sdk: Sdk, cloud: ThrowAwayCloud, tmp_path: Path
 ) -> None:
     name = f"individual{sdk.label}"
     root = _root(name)
@@ -56,13 +56,13 @@ def test_individual_enrollment_registers_and_sends(
     run = sdk.run(cloud, options(cloud, tmp_path, root, name, messages=MESSAGES))
 
     _expect_connected(run, cloud, name, sdk)
-    state = cloud.get(f"dps/enrollments/{name}")["registrationState"]
+    state = cloud.get_enrollment(name)["registrationState"]
     assert state["status"] == "assigned"
 
 
 @pytest.mark.parametrize("algorithm", [KeyAlgorithm.RSA_2048, KeyAlgorithm.EC_P256])
 def test_group_enrollment_registers_and_sends(
-    sdk: Sdk, cloud: CloudProcess, tmp_path: Path, algorithm: KeyAlgorithm
+    sdk: Sdk, cloud: ThrowAwayCloud, tmp_path: Path, algorithm: KeyAlgorithm
 ) -> None:
     suffix = f"{sdk.label}{algorithm.value.replace('-', '')}"
     root = _root(f"root{suffix}", algorithm=algorithm)
@@ -75,12 +75,12 @@ def test_group_enrollment_registers_and_sends(
     run = sdk.run(cloud, options(cloud, tmp_path, device, f"group{suffix}", messages=MESSAGES))
 
     _expect_connected(run, cloud, f"group{suffix}", sdk)
-    records = cloud.get("dps/registrations", enrollmentGroupId=f"plant-{suffix}")["value"]
+    records = cloud.registrations(f"plant-{suffix}")
     assert [record["registrationId"] for record in records] == [f"group{suffix}"]
 
 
 def test_individual_enrollment_with_another_device_id_sends_as_that_device(
-    sdk: Sdk, cloud: CloudProcess, tmp_path: Path
+    sdk: Sdk, cloud: ThrowAwayCloud, tmp_path: Path
 ) -> None:
     name = f"renamed{sdk.label}"
     root = _root(name)

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from tests.interop.sdks import Sdk, options
-from tests.support.cloud import CloudProcess
 
 from mooring.pki.certificates import dump_certificate
 from mooring.pki.issuing import Issued, Issuer, issue_device, issue_root
 from mooring.pki.keys import KeyAlgorithm
 from mooring.pki.names import Subject
+from mooring.testing import ThrowAwayCloud
 
 pytestmark = pytest.mark.interop
 
@@ -50,24 +50,24 @@ def _device(common_name: str, root: Issued, **members: Any) -> Issued:
     )
 
 
-def _unknown_certificate(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str, Any]]:
+def _unknown_certificate(cloud: ThrowAwayCloud, name: str) -> tuple[Issued, dict[str, Any]]:
     return _root(name), {}
 
 
-def _unverified_ca(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str, Any]]:
+def _unverified_ca(cloud: ThrowAwayCloud, name: str) -> tuple[Issued, dict[str, Any]]:
     root = _root(f"root{name}")
     cloud.add_ca(f"ca-{name}", dump_certificate(root.certificate), verified=False)
     cloud.add_group(f"plant-{name}", f"ca-{name}")
     return _device(name, root), {}
 
 
-def _other_common_name(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str, Any]]:
+def _other_common_name(cloud: ThrowAwayCloud, name: str) -> tuple[Issued, dict[str, Any]]:
     issued = _root(f"other{name}")
     cloud.enroll(name, dump_certificate(issued.certificate))
     return issued, {}
 
 
-def _expired(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str, Any]]:
+def _expired(cloud: ThrowAwayCloud, name: str) -> tuple[Issued, dict[str, Any]]:
     long_ago = NOW - timedelta(days=31)
     root = _root(f"root{name}", now=long_ago)
     cloud.add_ca(f"ca-{name}", dump_certificate(root.certificate))
@@ -75,13 +75,13 @@ def _expired(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str, Any]]:
     return _device(name, root, now=long_ago, days=30), {}
 
 
-def _wrong_scope(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str, Any]]:
+def _wrong_scope(cloud: ThrowAwayCloud, name: str) -> tuple[Issued, dict[str, Any]]:
     issued = _root(name)
     cloud.enroll(name, dump_certificate(issued.certificate))
     return issued, {"idScope": "0ne0FFFFFFF"}
 
 
-def _other_certificate(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str, Any]]:
+def _other_certificate(cloud: ThrowAwayCloud, name: str) -> tuple[Issued, dict[str, Any]]:
     root = _root(f"root{name}")
     cloud.add_ca(f"ca-{name}", dump_certificate(root.certificate))
     cloud.add_group(f"plant-{name}", f"ca-{name}")
@@ -89,7 +89,7 @@ def _other_certificate(cloud: CloudProcess, name: str) -> tuple[Issued, dict[str
     return _device(name, root), {}
 
 
-Prepare = Callable[[CloudProcess, str], tuple[Issued, dict[str, Any]]]
+Prepare = Callable[[ThrowAwayCloud, str], tuple[Issued, dict[str, Any]]]
 
 NOT_FOUND, INVALID = "CA certificate not found.", "Invalid certificate."
 
@@ -123,7 +123,7 @@ REFUSALS: dict[str, tuple[Prepare, Expected]] = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_refusal_is_told_to_the_sdk_and_recorded(
-    sdk: Sdk, cloud: CloudProcess, tmp_path: Path, case: str
+    sdk: Sdk, cloud: ThrowAwayCloud, tmp_path: Path, case: str
 ) -> None:
     prepare, expected = REFUSALS[case]
     name = f"{sdk.label}{case.replace('-', '')}"
@@ -143,7 +143,7 @@ def test_refusal_is_told_to_the_sdk_and_recorded(
 
 
 def test_disabled_enrollment_is_told_to_the_sdk_as_a_result_and_recorded(
-    sdk: Sdk, cloud: CloudProcess, tmp_path: Path
+    sdk: Sdk, cloud: ThrowAwayCloud, tmp_path: Path
 ) -> None:
     name = f"disabled{sdk.label}"
     issued = _root(name)
@@ -161,11 +161,11 @@ def test_disabled_enrollment_is_told_to_the_sdk_as_a_result_and_recorded(
         assert "assignedHub" not in error["result"]["registrationState"]
     failure = _failure(cloud, name)
     assert (failure["stage"], failure["code"]) == ("enrollment", "enrollment-disabled")
-    record = cloud.get(f"dps/registrations/{name}")
+    record = cloud.registration(name)
     assert record["status"] == "disabled"
 
 
-def _failure(cloud: CloudProcess, registration_id: str) -> dict[str, str]:
+def _failure(cloud: ThrowAwayCloud, registration_id: str) -> dict[str, str]:
     (attempt,) = cloud.attempts(registration_id=registration_id)
     failure: dict[str, str] = attempt["failure"]
     assert failure["cause"]
