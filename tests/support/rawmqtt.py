@@ -118,16 +118,21 @@ class RawMqtt:
         client_id: str,
         user_name: str | None,
         *,
-        password: str | None = None,
+        password: str | bytes | None = None,
         clean: bool = True,
         keep_alive_s: int = 60,
     ) -> int:
         """Send CONNECT, return the code of the CONNACK."""
-        flags = (0x02 if clean else 0) | (0x80 if user_name is not None else 0)
-        flags |= 0x40 if password is not None else 0
-        body = text("MQTT") + bytes([4, flags]) + struct.pack("!H", keep_alive_s) + text(client_id)
-        body += b"".join(text(part) for part in (user_name, password) if part is not None)
-        self.send(packet(CONNECT, 0, body))
+        flags = 0x02 if clean else 0
+        body = struct.pack("!H", keep_alive_s) + text(client_id)
+        if user_name is not None:
+            flags |= 0x80
+            body += text(user_name)
+        if password is not None:
+            flags |= 0x40
+            data = password.encode() if isinstance(password, str) else password
+            body += struct.pack("!H", len(data)) + data
+        self.send(packet(CONNECT, 0, text("MQTT") + bytes([4, flags]) + body))
         return self.expect(CONNACK).return_code
 
     def subscribe(self, topic_filter: str, *, qos: int = 1, packet_id: int = 1) -> int:

@@ -32,7 +32,6 @@ from mooring.protocol.azure.dps_topics import (
 )
 from mooring.protocol.azure.errors import TopicMalformed
 from mooring.protocol.azure.identifiers import fold_registration_id
-from mooring.protocol.azure.sas import MAX_TOKEN_CHARS
 from mooring.protocol.azure.usernames import DpsUserName
 from mooring.protocol.mqtt.codes import ConnectReturnCode, SubAckCode
 from mooring.protocol.mqtt.keepalive import silence_limit_s
@@ -323,9 +322,6 @@ class DpsSession:
 def _sas_token(password: bytes | None) -> str | None:
     """Return the token that a CONNECT carries; an empty password is none.
 
-    What is no token, and too much of it, is kept as far as it takes to refuse it at the register
-    request, as Azure does.
+    What is no text is kept as far as it takes to refuse it at the register request, as Azure does.
     """
-    if not password:
-        return None
-    return password[: MAX_TOKEN_CHARS + 1].decode("utf-8", "replace")
+    return password.decode("utf-8", "replace") if password else None
