@@ -25,6 +25,7 @@ from mooring.cloud.dps.model import (
     ProvisioningStatus,
     Registration,
     ReprovisionPolicy,
+    ServiceRecord,
     SigningCertificates,
     StoredCertificate,
     SymmetricKeys,
@@ -116,12 +117,35 @@ async def test_the_id_scope_stays_that_of_the_first_start(store: DpsStore) -> No
     assert (await store.open_service("0ne00000002")).id_scope == "0ne00000001"
 
 
-async def test_the_default_policy_is_hashed_until_it_is_changed(store: DpsStore) -> None:
-    assert (await store.open_service("-")).allocation_policy is AllocationPolicy.HASHED
+async def test_the_service_begins_with_its_defaults(store: DpsStore) -> None:
+    assert await store.open_service("-") == ServiceRecord("0ne00000001")
+    assert await store.load_service() == ServiceRecord("0ne00000001")
 
-    await store.save_default_policy(AllocationPolicy.STATIC)
 
-    assert (await store.open_service("-")).allocation_policy is AllocationPolicy.STATIC
+async def test_the_service_comes_back_as_it_was_changed(store: DpsStore) -> None:
+    hubs = (LinkedHub("a.test", 5, False, None), LinkedHub("b.test", key_name="dps"))
+    changed = ServiceRecord(
+        "0ne00000001", AllocationPolicy.STATIC, hubs, {"site": "Quay é"}, version=2
+    )
+
+    await store.commit(store.prepare_service(changed, replaces=1))
+
+    assert await store.load_service() == changed
+    assert await store.open_service("-") == changed
+    fewer = replace(changed, linked_hubs=hubs[1:], tags={}, version=3)
+    await store.commit(store.prepare_service(fewer, replaces=2))
+    assert await store.load_service() == fewer
+
+
+async def test_a_service_of_another_version_is_not_replaced(store: DpsStore) -> None:
+    first = ServiceRecord("0ne00000001", linked_hubs=(LinkedHub("a.test"),), version=2)
+    await store.commit(store.prepare_service(first, replaces=1))
+    late = ServiceRecord("0ne00000001", linked_hubs=(LinkedHub("b.test"),), version=2)
+
+    with pytest.raises(RecordChanged):
+        await store.commit(store.prepare_service(late, replaces=1))
+
+    assert await store.load_service() == first
 
 
 @pytest.mark.parametrize("attestation", [SymmetricKeys("a2V5", "a2V5Mg=="), CaReferences("top")])
@@ -429,18 +453,6 @@ async def test_old_operations_are_pruned_in_steps_and_young_ones_kept(store: Dps
     assert await store.prune_operations(before=before, limit=2) == 0
     assert await store.find_operation("op2", "d2") is None
     assert await store.find_operation("op3", "d3") is not None
-
-
-async def test_linked_hubs_come_back_and_go(store: DpsStore) -> None:
-    await store.save_linked_hub(LinkedHub("b.test", 5, False), limit=2)
-    await store.save_linked_hub(LinkedHub("a.test"), limit=2)
-    await store.save_linked_hub(LinkedHub("b.test", 6), limit=2)
-    with pytest.raises(RecordsFull):
-        await store.save_linked_hub(LinkedHub("c.test"), limit=2)
-
-    assert await store.list_linked_hubs() == [LinkedHub("a.test"), LinkedHub("b.test", 6)]
-    assert await store.delete_linked_hub("a.test")
-    assert not await store.delete_linked_hub("a.test")
 
 
 async def test_a_commit_makes_all_of_its_works_or_none(store: DpsStore) -> None:

@@ -22,7 +22,8 @@ SERVICE = (
 class ResourceClient:
     """Calls the resource API of one cloud as whoever holds `token`."""
 
-    def __init__(self, client: httpx.Client, token: str | None) -> None:
+    def __init__(self, cloud: OwnersClient, client: httpx.Client, token: str | None) -> None:
+        self.cloud = cloud
         self.client = client
         self.token = token
 
@@ -66,7 +67,7 @@ def resource_client(cloud: OwnersClient, token: str | None = None) -> Iterator[R
     with httpx.Client(
         base_url=cloud.https_url, verify=context, trust_env=False, timeout=30.0
     ) as client:
-        yield ResourceClient(client, cloud.owner_token if token is None else token)
+        yield ResourceClient(cloud, client, cloud.owner_token if token is None else token)
 
 
 def arm_error(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -119,3 +119,50 @@ class PolicyNotFound(AccountError):
             "list the policies for their names",
             field="policy",
         )
+
+
+class PolicyMalformed(AccountError):
+    """A shared access policy as asked for breaks a rule; `code` says which."""
+
+
+class OwnerPolicyNeeded(AccountError):
+    """The policy that may do everything was left out, or was to lose rights."""
+
+    status = 409
+
+    def __init__(self, name: str, message: str) -> None:
+        """Name the policy; `message` says what would have become of it."""
+        super().__init__(
+            "owner-policy-needed",
+            message,
+            f"send {name!r} along with all its rights; keys that are not given are kept. To take "
+            "its power from whoever has its keys, give it other keys",
+            field="policy",
+        )
+
+
+class PolicyKeyWrong(AccountError):
+    """A key is not one of the policy's two."""
+
+    def __init__(self, resource: str, name: str) -> None:
+        """Name the `resource` and the policy's `name`."""
+        super().__init__(
+            "policy-key-wrong",
+            f"the key is neither the primary nor the secondary key of policy {name[:80]!r} of "
+            f"{resource}",
+            "copy the connection string again, whole",
+            field="key",
+        )
+
+
+class PolicyLacksRight(AccountError):
+    """A policy does not carry the right that is needed."""
+
+    def __init__(self, name: str, right: str) -> None:
+        """Name the policy and the `right`."""
+        super().__init__(
+            "policy-lacks-right",
+            f"policy {name[:80]!r} does not carry the right {right}",
+            "use a policy that carries it",
+            field="policy",
+        )

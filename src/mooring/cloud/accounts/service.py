@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from mooring.cloud.accounts.errors import (
+    PolicyKeyWrong,
+    PolicyLacksRight,
     PolicyNotFound,
     TokenLimitReached,
     TokenMissing,
@@ -24,9 +27,12 @@ from mooring.cloud.accounts.model import (
     AdminToken,
     Principal,
     ResourceKind,
+    Right,
     new_policy_key,
 )
+from mooring.cloud.accounts.policies import PolicyDraft, settle_policies
 from mooring.cloud.accounts.store import AccountStore
+from mooring.cloud.work import Work
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.runtime.statefolder import token_file
 
@@ -133,6 +139,46 @@ class AccountService:
         if policy is None:
             raise PolicyNotFound(resource, name)
         return policy
+
+    def check_policy_key(
+        self, kind: ResourceKind, resource: str, name: str, key: str, *, needs: Right
+    ) -> AccessPolicy:
+        """Return the policy `name` if `key` (base64) is one of its keys and it carries `needs`.
+
+        Raises:
+            PolicyNotFound, PolicyKeyWrong, PolicyLacksRight: As they say.
+        """
+        policy = self.get_policy(kind, resource, name)
+        # Both are compared whichever fits, so that time does not tell which one did.
+        matches = [
+            hmac.compare_digest(key.encode(), known.encode())
+            for known in (policy.primary_key, policy.secondary_key)
+        ]
+        if not any(matches):
+            raise PolicyKeyWrong(resource, policy.name)
+        if needs not in policy.rights:
+            raise PolicyLacksRight(policy.name, needs)
+        return policy
+
+    async def settle_policies(
+        self, kind: ResourceKind, resource: str, drafts: Sequence[PolicyDraft]
+    ) -> list[AccessPolicy]:
+        """Return what the policies become when `drafts` are all there shall be; writes nothing.
+
+        Raises:
+            PolicyMalformed, OwnerPolicyNeeded: See `mooring.cloud.accounts.policies`.
+        """
+        stored = await self._store.list_policies(kind, resource)
+        return settle_policies(kind, resource, stored, drafts, self._clock.now())
+
+    def prepare_policies(
+        self, kind: ResourceKind, resource: str, policies: Sequence[AccessPolicy]
+    ) -> Work[None]:
+        """Prepare to have exactly `policies`, as `settle_policies` returned them.
+
+        Once it is committed, what a removed policy or key signed opens nothing any more.
+        """
+        return self._store.prepare_policies(kind, resource, policies)
 
     async def owner_connection_string(
         self, kind: ResourceKind, resource: str, host_name: str

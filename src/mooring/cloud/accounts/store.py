@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mooring.cloud.accounts.model import AccessPolicy, AdminToken, ResourceKind
+from mooring.cloud.work import Work
 
 
 class AccountStore(Protocol):
@@ -33,6 +34,12 @@ class AccountStore(Protocol):
 
     async def replace_policy(self, policy: AccessPolicy) -> bool:
         """Replace a policy; say whether there was one."""
+        ...
+
+    def prepare_policies(
+        self, kind: ResourceKind, resource: str, policies: Sequence[AccessPolicy]
+    ) -> Work[None]:
+        """Prepare to have exactly `policies` for one DPS or hub."""
         ...
 
     def find_policy(self, kind: ResourceKind, resource: str, name: str) -> AccessPolicy | None:

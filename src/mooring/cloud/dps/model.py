@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -258,19 +259,37 @@ class GroupDraft:
 
 @dataclass(frozen=True, slots=True)
 class LinkedHub:
-    """A hub that DPS may assign to; `allocation_weight` 1…1000."""
+    """A hub that DPS may assign to; `allocation_weight` 1…1000.
+
+    `key_name` names the hub's policy whose key linked it; None when no key was asked for, since
+    whoever linked it may manage the hub anyway.
+    """
 
     host_name: str
     allocation_weight: int = 1
     apply_allocation_policy: bool = True
+    key_name: str | None = "iothubowner"
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRecord:
-    """What is kept of the service itself; `allocation_policy` is the default of enrollments."""
+    """What is kept of the service itself.
+
+    `allocation_policy` is the default of enrollments. `linked_hubs` are in the order of their
+    host names. `tags` are for whoever manages the service. `version` grows with each change of
+    these, and of the service's shared access policies.
+    """
 
     id_scope: str
-    allocation_policy: AllocationPolicy
+    allocation_policy: AllocationPolicy = AllocationPolicy.HASHED
+    linked_hubs: tuple[LinkedHub, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    version: int = 1
+
+    @property
+    def etag(self) -> str:
+        """Return the version as an entity tag without quotes, in Azure's style."""
+        return base64.b64encode(self.version.to_bytes(8, "big")).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

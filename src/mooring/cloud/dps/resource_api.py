@@ -17,7 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.errors import RequestRefused
-from mooring.cloud.dps import resource_api_certificates
+from mooring.cloud.dps import (
+    resource_api_certificates,
+    resource_api_provider,
+    resource_api_service,
+)
 from mooring.cloud.dps.model import DPS_NAME
 from mooring.cloud.dps.resource_api_errors import answer_error
 from mooring.cloud.dps.resource_api_requests import Operation, ResourceRequest
@@ -25,7 +29,11 @@ from mooring.protocol.azure.api_versions import is_api_version
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import encode_json
 
-OPERATIONS: tuple[Operation, ...] = (*resource_api_certificates.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (
+    *resource_api_service.OPERATIONS,
+    *resource_api_certificates.OPERATIONS,
+    *resource_api_provider.OPERATIONS,
+)
 """All that Azure's specification has for a provisioning service."""
 
 
@@ -82,7 +90,8 @@ class _Endpoint:
                 f"Use {' or '.join(sorted(self._operations))}.",
                 headers={"allow": ", ".join(sorted(self._operations))},
             )
-        _check_service_name(request.path_params.get("provisioningServiceName"))
+        if not operation.any_service:
+            _check_service_name(request.path_params.get("provisioningServiceName"))
         if operation.handler is None:
             raise RequestRefused(
                 501,

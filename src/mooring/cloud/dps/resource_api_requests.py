@@ -13,9 +13,12 @@ from mooring.cloud.dps.model import DPS_NAME
 from mooring.protocol.azure.json_documents import JsonObject, decode_object
 from mooring.protocol.azure.json_members import Members
 
+SUBSCRIPTION = "/subscriptions/{subscriptionId}"
+PROVIDER = "/providers/Microsoft.Devices"
+
 SERVICE = (
-    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
-    "/providers/Microsoft.Devices/provisioningServices/{provisioningServiceName}"
+    f"{SUBSCRIPTION}/resourceGroups/{{resourceGroupName}}"
+    f"{PROVIDER}/provisioningServices/{{provisioningServiceName}}"
 )
 """Path of a provisioning service; any subscription and any resource group are as good."""
 
@@ -23,6 +26,10 @@ CERTIFICATE = SERVICE + "/certificates/{certificateName}"
 
 DEFAULT_RESOURCE_GROUP = "mooring"
 """Shown where a path names no resource group."""
+
+
+LOCATION = "local"
+"""Where everything is; a location that is sent is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,12 @@ Handler = Callable[[ResourceRequest], Awaitable[ResourceAnswer]]
 class Operation:
     """One operation, by the name it has in Azure's specification of the resource API.
 
-    `handler` is None where this cloud does not offer it.
+    `handler` is None where this cloud does not offer it. With `any_service` the handler itself
+    looks at the name of the provisioning service in the path.
     """
 
     name: str
     method: str
     path: str
     handler: Handler | None
+    any_service: bool = False

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.certificates import CertificateService
+from mooring.cloud.dps.configuration import Configuration
 from mooring.cloud.dps.enrollments import EnrollmentService
 from mooring.cloud.dps.errors import OperationNotFound
 from mooring.cloud.dps.groups import GroupService
@@ -39,6 +40,7 @@ class DpsService:
         enrollments: Individual enrollments.
         groups: Enrollment groups.
         registrations: Records of devices that did register.
+        configuration: Default allocation policy and tags, and the linked hubs with them.
         linked_hubs: Hubs that devices are assigned to.
     """
 
@@ -47,9 +49,8 @@ class DpsService:
         store: DpsStore,
         hubs: LinkedHubs,
         authorities: AuthorityCache,
-        linked_hubs: LinkedHubService,
+        configuration: Configuration,
         *,
-        id_scope: str,
         verifier: ChainVerifier,
         subject_rules: SubjectRules,
         clock: Clock,
@@ -57,18 +58,19 @@ class DpsService:
         """Put the parts together; use `start`."""
         self._store = store
         self._clock = clock
-        self.id_scope = id_scope
+        self.id_scope = configuration.current.id_scope
         self.certificates = CertificateService(store, authorities, clock)
         self.enrollments = EnrollmentService(store, authorities, clock)
         self.groups = GroupService(store, authorities, clock)
         self.registrations = RegistrationService(store)
-        self.linked_hubs = linked_hubs
+        self.configuration = configuration
+        self.linked_hubs = LinkedHubService(configuration, hubs)
         self._registrar = Registrar(
             store,
             hubs,
             authorities,
-            linked_hubs,
-            id_scope=id_scope,
+            self.linked_hubs,
+            id_scope=self.id_scope,
             verifier=verifier,
             subject_rules=subject_rules,
             clock=clock,
@@ -90,8 +92,7 @@ class DpsService:
             store,
             hubs,
             await AuthorityCache.load(store),
-            await LinkedHubService.load(store, hubs),
-            id_scope=service.id_scope,
+            Configuration(store, service),
             verifier=verifier or ChainVerifier(),
             subject_rules=subject_rules,
             clock=clock,

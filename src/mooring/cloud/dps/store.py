@@ -14,11 +14,9 @@ from datetime import datetime
 from typing import Protocol
 
 from mooring.cloud.dps.model import (
-    AllocationPolicy,
     CaCertificate,
     EnrollmentGroup,
     IndividualEnrollment,
-    LinkedHub,
     Operation,
     Registration,
     ServiceRecord,
@@ -84,8 +82,15 @@ class DpsStore(Committer, Protocol):
         """Return the service, giving it `new_id_scope` if it has none yet."""
         ...
 
-    async def save_default_policy(self, policy: AllocationPolicy) -> None:
-        """Write the allocation policy of enrollments that name none."""
+    async def load_service(self) -> ServiceRecord:
+        """Return the service that `open_service` made."""
+        ...
+
+    def prepare_service(self, service: ServiceRecord, *, replaces: int) -> Work[None]:
+        """Prepare to write policy, linked hubs, tags and version in place of version `replaces`.
+
+        Run, it raises RecordChanged when the stored version is another.
+        """
         ...
 
     # -- authorities ------------------------------------------------------------------------
@@ -175,18 +180,4 @@ class DpsStore(Committer, Protocol):
 
     async def prune_operations(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` operations made before `before`; return how many."""
-        ...
-
-    # -- linked hubs ------------------------------------------------------------------------
-
-    async def list_linked_hubs(self) -> Sequence[LinkedHub]:
-        """Return all, by host name."""
-        ...
-
-    async def save_linked_hub(self, hub: LinkedHub, *, limit: int) -> None:
-        """Write one, in place of one of the same name. Raises RecordsFull beyond `limit`."""
-        ...
-
-    async def delete_linked_hub(self, host_name: str) -> bool:
-        """Delete one; return whether there was one."""
         ...

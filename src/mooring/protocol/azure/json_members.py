@@ -111,6 +111,24 @@ class Members:
         value = self.mapping(name)
         return None if value is None else Members(value, self.field(name))
 
+    def objects(self, name: str) -> tuple[Members, ...] | None:
+        """Return an array of objects, each for reading on.
+
+        Raises:
+            PayloadMalformed: It is neither null nor an array of nothing but objects.
+        """
+        value = self._members.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise self._wrong_type(name, value, "an array of objects")
+        found = []
+        for number, item in enumerate(value):
+            if not isinstance(item, Mapping):
+                raise self._wrong_type(f"{name}[{number}]", item, "an object")
+            found.append(Members(item, f"{self.field(name)}[{number}]"))
+        return tuple(found)
+
     def texts(self, name: str) -> tuple[str, ...] | None:
         """Return an array of strings.
 

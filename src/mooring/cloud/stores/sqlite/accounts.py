@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from mooring.cloud.accounts.model import AccessPolicy, AdminToken, ResourceKind, Right
-from mooring.cloud.stores.sqlite.rows import from_us, to_us
+from mooring.cloud.stores.sqlite.rows import SqliteWork, from_us, to_us
 from mooring.storage.database import Database
 
 _TOKEN = "SELECT token_id, name, digest, created_at FROM admin_token"  # noqa: S105 - a statement
 _POLICY = (
     "SELECT kind, resource, name, rights, primary_key, secondary_key, created_at FROM access_policy"
+)
+_INTO_POLICY = (
+    "INTO access_policy (kind, resource, name, rights, primary_key, secondary_key, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -72,11 +76,7 @@ class SqliteAccountStore:
         rows = [_to_row(policy) for policy in policies]
 
         def run(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT OR IGNORE INTO access_policy (kind, resource, name, rights, primary_key,"
-                " secondary_key, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            connection.executemany(f"INSERT OR IGNORE {_INTO_POLICY}", rows)
 
         await self._database.write(run)
 
@@ -100,6 +100,20 @@ class SqliteAccountStore:
                 == 1
             )
         )
+
+    def prepare_policies(
+        self, kind: ResourceKind, resource: str, policies: Sequence[AccessPolicy]
+    ) -> SqliteWork[None]:
+        """Prepare to have exactly `policies` for one DPS or hub."""
+        rows = [_to_row(policy) for policy in policies]
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "DELETE FROM access_policy WHERE kind = ? AND resource = ?", (kind.value, resource)
+            )
+            connection.executemany(f"INSERT {_INTO_POLICY}", rows)
+
+        return SqliteWork("policies", run)
 
     def find_policy(self, kind: ResourceKind, resource: str, name: str) -> AccessPolicy | None:
         """Return a policy, without waiting; the case of its name does not matter."""

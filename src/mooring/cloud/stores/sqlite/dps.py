@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
 
 from mooring.cloud.dps.model import AllocationPolicy, LinkedHub, ServiceRecord
-from mooring.cloud.preconditions import RecordsFull
+from mooring.cloud.preconditions import RecordChanged
 from mooring.cloud.stores.sqlite.dps_authorities import AuthorityTables
 from mooring.cloud.stores.sqlite.dps_enrollments import EnrollmentTables
 from mooring.cloud.stores.sqlite.dps_registrations import RegistrationTables
+from mooring.cloud.stores.sqlite.rows import SqliteWork, dump_json
 
 
 class SqliteDpsStore(AuthorityTables, EnrollmentTables, RegistrationTables):
@@ -22,56 +23,59 @@ class SqliteDpsStore(AuthorityTables, EnrollmentTables, RegistrationTables):
             connection.execute(
                 "INSERT OR IGNORE INTO dps_service (id, id_scope) VALUES (1, ?)", (new_id_scope,)
             )
-            id_scope, policy = connection.execute(
-                "SELECT id_scope, allocation_policy FROM dps_service"
-            ).fetchone()
-            return ServiceRecord(id_scope, AllocationPolicy(policy))
+            return _load_service(connection)
 
         return await self._database.write(run)
 
-    async def save_default_policy(self, policy: AllocationPolicy) -> None:
-        """Write the allocation policy of enrollments that name none."""
+    async def load_service(self) -> ServiceRecord:
+        """Return the service that `open_service` made."""
+        return await self._database.read(_load_service)
+
+    def prepare_service(self, service: ServiceRecord, *, replaces: int) -> SqliteWork[None]:
+        """Prepare to write policy, linked hubs, tags and version in place of version `replaces`."""
+        hubs = [
+            (hub.host_name, hub.allocation_weight, hub.apply_allocation_policy, hub.key_name)
+            for hub in service.linked_hubs
+        ]
 
         def run(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE dps_service SET allocation_policy = ?", (policy.value,))
-
-        await self._database.write(run)
-
-    async def list_linked_hubs(self) -> Sequence[LinkedHub]:
-        """Return all, by host name."""
-        rows = self._database.read_now(
-            lambda connection: connection.execute(
-                "SELECT host_name, allocation_weight, apply_allocation_policy"
-                " FROM dps_linked_hub ORDER BY host_name"
-            ).fetchall()
-        )
-        return [LinkedHub(row[0], row[1], bool(row[2])) for row in rows]
-
-    async def save_linked_hub(self, hub: LinkedHub, *, limit: int) -> None:
-        """Write one, in place of one of the same name."""
-
-        def run(connection: sqlite3.Connection) -> None:
-            others = connection.execute(
-                "SELECT count(*) FROM dps_linked_hub WHERE host_name <> ?", (hub.host_name,)
-            ).fetchone()[0]
-            if others >= limit:
-                raise RecordsFull
-            connection.execute(
-                "INSERT OR REPLACE INTO dps_linked_hub VALUES (?, ?, ?)",
-                (hub.host_name, hub.allocation_weight, hub.apply_allocation_policy),
+            changed = connection.execute(
+                "UPDATE dps_service SET allocation_policy = ?, tags = ?, version = ?"
+                " WHERE version = ?",
+                (
+                    service.allocation_policy.value,
+                    dump_json(service.tags),
+                    service.version,
+                    replaces,
+                ),
+            ).rowcount
+            if changed != 1:
+                raise RecordChanged
+            connection.execute("DELETE FROM dps_linked_hub")
+            connection.executemany(
+                "INSERT INTO dps_linked_hub (host_name, allocation_weight,"
+                " apply_allocation_policy, key_name) VALUES (?, ?, ?, ?)",
+                hubs,
             )
 
-        await self._database.write(run)
+        return SqliteWork("service", run)
 
-    async def delete_linked_hub(self, host_name: str) -> bool:
-        """Delete one; return whether there was one."""
 
-        def run(connection: sqlite3.Connection) -> bool:
-            return (
-                connection.execute(
-                    "DELETE FROM dps_linked_hub WHERE host_name = ?", (host_name,)
-                ).rowcount
-                > 0
-            )
-
-        return await self._database.write(run)
+def _load_service(connection: sqlite3.Connection) -> ServiceRecord:
+    id_scope, policy, tags, version = connection.execute(
+        "SELECT id_scope, allocation_policy, tags, version FROM dps_service"
+    ).fetchone()
+    hubs = connection.execute(
+        "SELECT host_name, allocation_weight, apply_allocation_policy, key_name"
+        " FROM dps_linked_hub ORDER BY host_name"
+    ).fetchall()
+    return ServiceRecord(
+        id_scope=id_scope,
+        allocation_policy=AllocationPolicy(policy),
+        linked_hubs=tuple(
+            LinkedHub(host_name, weight, bool(applies), key_name)
+            for host_name, weight, applies, key_name in hubs
+        ),
+        tags=json.loads(tags),
+        version=version,
+    )
