@@ -343,8 +343,10 @@ class CloudApplication:
             device_requests=self.device_requests,
             begun_attempts=self.begun_attempts,
             throttling=self.throttling,
+            host_names=lambda: self.identity.host_names,
             information=self.information,
             create_hub=self.create_hub,
+            clock=self._clock,
         )
         await self._start_https(
             apis.https.HttpsDoor(self.front_door, apis.azure.create_azure_app(services))

@@ -84,6 +84,11 @@ class ServerIdentity:
             raise RuntimeError("the server identity was not ensured yet")
         return self._certificate
 
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Return the names and addresses that the server certificate is for, in lower case."""
+        return self._names
+
     def ensure(self, host_names: Iterable[str]) -> bool:
         """Make what is missing, broken or due, for `host_names` (DNS names and IP addresses).
 

@@ -64,6 +64,31 @@ class OwnerOnly(AccountError):
         )
 
 
+class SignatureRefused(AccountError):
+    """A shared access signature opens nothing; `code` says why."""
+
+    status = 401
+
+    def __init__(self, code: str, fault: str, remedy: str) -> None:
+        """Name the `fault` of the token."""
+        super().__init__(code, f"Authorization: {fault}.", remedy, field="Authorization")
+
+
+class RightMissing(AccountError):
+    """A shared access policy lacks a right that the operation needs."""
+
+    status = 403
+
+    def __init__(self, policy: str, right: str) -> None:
+        """Name the `policy` and the `right`."""
+        super().__init__(
+            "right-missing",
+            f"The shared access policy {policy!r} lacks the right {right}.",
+            "Use a policy that has it, or give it this right.",
+            field="Authorization",
+        )
+
+
 class TokenNameMalformed(AccountError):
     """A token's name is empty, too long or not printable."""
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mooring.cloud.api.azure_errors import azure_error
-from mooring.cloud.api.body_limit import BodyLimit
+from mooring.cloud.api.azure_errors import azure_error, failure_answer
 from mooring.cloud.api.context import CloudServices
-from mooring.cloud.api.errors import RequestRefused, failure_of, log_failure
 from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.dps.device_api import create_device_app
 from mooring.cloud.dps.resource_api import create_resource_app
+from mooring.cloud.dps.service_api import create_service_app
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
 SERVICE_COLLECTIONS = frozenset({"enrollments", "enrollmentgroups", "registrations"})
@@ -21,19 +20,19 @@ RESOURCE_ROOTS = frozenset({"subscriptions", "providers"})
 
 @dataclass(frozen=True, slots=True)
 class AzureApis:
-    """The applications behind the paths; None where there is none yet.
+    """The applications behind the paths.
 
     `device` has ``/{idScope}/registrations/…``, `service` ``/enrollments…``,
     ``/enrollmentGroups…`` and ``/registrations…``, `resource` ``/subscriptions/…`` and
-    ``/providers/…``.
+    ``/providers/…``. Each bounds the bodies that it reads, and answers errors in its own shape.
     """
 
-    device: ASGIApp | None = None
-    service: ASGIApp | None = None
-    resource: ASGIApp | None = None
+    device: ASGIApp
+    service: ASGIApp
+    resource: ASGIApp
 
     def serving(self, path: str) -> ASGIApp | None:
-        """Return what serves `path`; the case of the names does not matter."""
+        """Return what serves `path`, or None; the case of the names does not matter."""
         first, _, rest = path.removeprefix("/").partition("/")
         first = first.lower()
         if first in SERVICE_COLLECTIONS:
@@ -46,45 +45,22 @@ class AzureApis:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        app = self.serving(scope["path"])
-        if app is not None and app in (self.device, self.resource):
-            # These limit what they read themselves, by other figures and in other words.
-            await app(scope, receive, send)
-            return
-        app = app or azure_error(
+        app = self.serving(scope["path"]) or azure_error(
             DpsErrorCode.NOT_FOUND,
             "There is nothing at this path. Devices register at /{idScope}/registrations/, the "
             "service API has /enrollments, /enrollmentGroups and /registrations, the resource API "
             "/subscriptions; MQTT over WebSocket is at /$iothub/websocket.",
         )
-        await BodyLimit(app, refuse=_refuse)(scope, receive, send)
+        await app(scope, receive, send)
 
 
 def create_azure_app(services: CloudServices) -> ASGIApp:
     """Return the application that serves `services` in the ways of Azure."""
-    return FailureGuard(
-        AzureApis(
-            device=create_device_app(
-                services.device_requests, services.attempts, services.begun_attempts
-            ),
-            resource=create_resource_app(services),
+    apis = AzureApis(
+        device=create_device_app(
+            services.device_requests, services.attempts, services.begun_attempts
         ),
-        fail=_fail,
+        service=create_service_app(services),
+        resource=create_resource_app(services),
     )
-
-
-def _refuse(error: RequestRefused) -> ASGIApp:
-    code = {413: DpsErrorCode.BODY_TOO_LARGE}.get(error.status, DpsErrorCode.BAD_REQUEST)
-    return azure_error(code, f"{error.message}; {error.remedy}", headers=error.headers)
-
-
-def _fail(method: str, path: str, error: Exception) -> ASGIApp:
-    if isinstance(error, RequestRefused):
-        return _refuse(error)
-    failure = failure_of(error)
-    return azure_error(
-        DpsErrorCode.SERVICE_UNAVAILABLE if failure.status == 503 else DpsErrorCode.INTERNAL_ERROR,
-        f"{failure.message}; {failure.remedy}",
-        tracking_id=log_failure(method, path, error),
-        headers=failure.headers,
-    )
+    return FailureGuard(apis, fail=failure_answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from mooring.cloud.dps.throttling import Throttling
 from mooring.cloud.hub.model import Hub
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.paging import MAX_PAGE_ITEMS
+from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class CloudServices:
     """Everything behind the HTTP APIs.
 
     `device_requests` serves devices, whose attempts wait in `begun_attempts` between two
-    requests; `throttling` counts for all. `information` returns what `cloud info` shows, with
-    keys when asked for; `create_hub` makes a hub (name, host name, partitions) with its policies
-    and link; `closing` ends streams.
+    requests; `throttling` counts for all. `host_names` returns the names and addresses of this
+    cloud, in lower case. `information` returns what `cloud info` shows, with keys when asked for;
+    `create_hub` makes a hub (name, host name, partitions) with its policies and link; `closing`
+    ends streams.
     """
 
     dps: DpsService
@@ -39,8 +41,10 @@ class CloudServices:
     device_requests: DeviceRequests
     begun_attempts: BegunAttempts
     throttling: Throttling
+    host_names: Callable[[], Collection[str]]
     information: Callable[[bool], Awaitable[dict[str, Any]]]
     create_hub: Callable[[str, str, int], Awaitable[Hub]]
+    clock: Clock = SYSTEM_CLOCK
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
