@@ -14,8 +14,17 @@ def cloud(mooring_cloud: ThrowAwayCloud) -> ThrowAwayCloud:
     return mooring_cloud
 
 
-@pytest.fixture(params=[PythonSdk(), NodeSdk()], ids=lambda sdk: sdk.name)
+SDKS = [
+    PythonSdk(),
+    NodeSdk(),
+    PythonSdk(websockets=True),
+    NodeSdk(websockets=True),
+    NodeSdk(http=True),
+]
+
+
+@pytest.fixture(params=SDKS, ids=lambda sdk: sdk.label)
 def sdk(request: pytest.FixtureRequest) -> Sdk:
-    """Return each SDK in turn."""
+    """Return each SDK in turn, over MQTT, MQTT in WebSocket, and HTTPS where it has that."""
     found: Sdk = request.param
     return found

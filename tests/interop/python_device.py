@@ -23,14 +23,22 @@ def main(options: dict[str, Any]) -> None:
     """Register, connect, send."""
     trust = Path(options["caFile"]).read_text()
     websockets = options.get("websockets", False)
-    x509 = X509(cert_file=options["certFile"], key_file=options["keyFile"])
-    provisioning = ProvisioningDeviceClient.create_from_x509_certificate(
+    key = options.get("symmetricKey")
+    if key is None:
+        make_provisioning = ProvisioningDeviceClient.create_from_x509_certificate
+        make_device = IoTHubDeviceClient.create_from_x509_certificate
+        credential = {"x509": X509(cert_file=options["certFile"], key_file=options["keyFile"])}
+    else:
+        make_provisioning = ProvisioningDeviceClient.create_from_symmetric_key
+        make_device = IoTHubDeviceClient.create_from_symmetric_key
+        credential = {"symmetric_key": key}
+    provisioning = make_provisioning(
         provisioning_host=options["endpoint"],
         registration_id=options["registrationId"],
         id_scope=options["idScope"],
-        x509=x509,
         server_verification_cert=trust,
         websockets=websockets,
+        **credential,
     )
     result = provisioning.register()
     state = result.registration_state
@@ -43,13 +51,13 @@ def main(options: dict[str, Any]) -> None:
     )
     if result.status != "assigned":
         raise SystemExit(1)
-    device = IoTHubDeviceClient.create_from_x509_certificate(
-        x509=x509,
+    device = make_device(
         hostname=state.assigned_hub,
         device_id=state.device_id,
         server_verification_cert=trust,
         connection_retry=False,
         websockets=websockets,
+        **credential,
     )
     device.connect()
     tell("connected")

@@ -49,6 +49,10 @@ class PythonSdk:
         """Return what tells it from the others, fit for a device's name."""
         return _label(self)
 
+    def transport_of(self, kind: str) -> str | None:
+        """Return what the records of its attempts of `kind` say of the transport."""
+        return "websocket" if self.websockets else None
+
     def run(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
         """Run its program."""
         options = {**options, "websockets": self.websockets}
@@ -57,15 +61,26 @@ class PythonSdk:
 
 @dataclass(frozen=True)
 class NodeSdk:
-    """azure-iot-device and azure-iot-provisioning-device over MQTT, from npm."""
+    """azure-iot-device and azure-iot-provisioning-device from npm.
+
+    Over MQTT; with `http` it registers over HTTPS by azure-iot-provisioning-device-http, which
+    dials 443 and nothing else.
+    """
 
     websockets: bool = False
+    http: bool = False
     name = "node"
 
     @property
     def label(self) -> str:
         """Return what tells it from the others, fit for a device's name."""
-        return _label(self)
+        return f"{self.name}http" if self.http else _label(self)
+
+    def transport_of(self, kind: str) -> str | None:
+        """Return what the records of its attempts of `kind` say of the transport."""
+        if self.http and kind == "registration":
+            return "https"
+        return "websocket" if self.websockets else None
 
     def run(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
         """Run its program; it trusts what NODE_EXTRA_CA_CERTS names."""
@@ -73,7 +88,7 @@ class NodeSdk:
             pytest.skip("Node is missing: apt-get install nodejs npm")
         if not (HERE / "node" / "node_modules").exists():
             pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
-        options = {**options, "websockets": self.websockets}
+        options = {**options, "websockets": self.websockets, "http": self.http}
         program = str(HERE / "node" / "device.js")
         return _run(["node", program, json.dumps(options)], cloud.environment())
 
@@ -93,13 +108,26 @@ def options(
     cert_file.write_text(dump_certificate(issued.certificate))
     key_file.write_bytes(dump_key(issued.key))
     return {
+        **_options(cloud, registration_id),
+        "certFile": str(cert_file),
+        "keyFile": str(key_file),
+        **members,
+    }
+
+
+def key_options(
+    cloud: ThrowAwayCloud, symmetric_key: str, registration_id: str, **members: Any
+) -> dict[str, Any]:
+    """Return what the programs take for a device that has a symmetric key, base64."""
+    return {**_options(cloud, registration_id), "symmetricKey": symmetric_key, **members}
+
+
+def _options(cloud: ThrowAwayCloud, registration_id: str) -> dict[str, Any]:
+    return {
         "endpoint": cloud.global_endpoint,
         "idScope": cloud.id_scope,
         "registrationId": registration_id,
-        "certFile": str(cert_file),
-        "keyFile": str(key_file),
         "caFile": str(cloud.ca_file),
-        **members,
     }
 
 

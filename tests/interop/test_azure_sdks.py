@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.interop.sdks import Run, Sdk, options
+from tests.interop.sdks import Run, Sdk, key_options, options
+from tests.support.sastokens import derive_key, new_key
 
 from mooring.pki.certificates import dump_certificate
 from mooring.pki.issuing import Issued, Issuer, issue_device, issue_root
@@ -29,7 +30,14 @@ def _root(common_name: str, **members: Any) -> Issued:
     return issue_root(subject, now=datetime.now(UTC), **members)
 
 
-def _expect_connected(run: Run, cloud: ThrowAwayCloud, device_id: str, sdk: Sdk) -> None:
+def _expect_connected(
+    run: Run,
+    cloud: ThrowAwayCloud,
+    device_id: str,
+    sdk: Sdk,
+    *,
+    authentication: str = "selfSigned",
+) -> None:
     origin = sdk.name
     assert run.exit_status == 0, run
     registered = run.event("registered")
@@ -41,9 +49,9 @@ def _expect_connected(run: Run, cloud: ThrowAwayCloud, device_id: str, sdk: Sdk)
     assert [event["properties"] for event in events] == [{"origin": f"{origin} & co"}] * MESSAGES
     assert events[0]["systemProperties"]["message-id"] == f"{origin}-0"
     device = cloud.device(device_id)
-    assert device["authentication"]["type"] == "selfSigned"
+    assert device["authentication"]["type"] == authentication
     for record in cloud.attempts(device_id=device_id):
-        assert record["context"].get("transport") == ("websocket" if sdk.websockets else None)
+        assert record["context"].get("transport") == sdk.transport_of(record["kind"])
 
 
 def test_individual_enrollment_registers_and_sends(
@@ -89,3 +97,33 @@ def test_individual_enrollment_with_another_device_id_sends_as_that_device(
     run = sdk.run(cloud, options(cloud, tmp_path, root, name, messages=MESSAGES))
 
     _expect_connected(run, cloud, f"Pump.{sdk.label}", sdk)
+
+
+def test_individual_enrollment_by_symmetric_key_registers_and_sends(
+    sdk: Sdk, cloud: ThrowAwayCloud
+) -> None:
+    name = f"keyed{sdk.label}"
+    keys = {"primaryKey": new_key(), "secondaryKey": new_key()}
+    attestation = {"type": "symmetricKey", "symmetricKey": keys}
+    cloud.calls.put_enrollment(name, {"registrationId": name, "attestation": attestation})
+
+    run = sdk.run(cloud, key_options(cloud, keys["secondaryKey"], name, messages=MESSAGES))
+
+    _expect_connected(run, cloud, name, sdk, authentication="sas")
+
+
+def test_group_enrollment_by_symmetric_key_registers_and_sends(
+    sdk: Sdk, cloud: ThrowAwayCloud
+) -> None:
+    name = f"groupkeyed{sdk.label}"
+    keys = {"primaryKey": new_key(), "secondaryKey": new_key()}
+    attestation = {"type": "symmetricKey", "symmetricKey": keys}
+    group = {"enrollmentGroupId": f"keys-{name}", "attestation": attestation}
+    cloud.calls.put_group(f"keys-{name}", group)
+    key = derive_key(keys["primaryKey"], name)
+
+    run = sdk.run(cloud, key_options(cloud, key, name, messages=MESSAGES))
+
+    _expect_connected(run, cloud, name, sdk, authentication="sas")
+    records = cloud.registrations(f"keys-{name}")
+    assert [record["registrationId"] for record in records] == [name]
