@@ -240,6 +240,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        if cycle.waiting_for_100_continue:
+            app = _closing_unless_continued(cycle, app)
         super()._start_asgi_task(cycle, app)
 
     # -- inside --------------------------------------------------------------------------------
@@ -358,3 +360,20 @@ class HttpConnection(HttpToolsProtocol):
         """Let the application of `cycle` know that nobody listens any more."""
         cycle.disconnected = True
         cycle.message_event.set()
+
+
+def _closing_unless_continued(cycle: RequestResponseCycle, app: Any) -> Any:
+    """Return `app` that closes after an answer which came instead of 100 (RFC 9110 §10.1.1).
+
+    Whether the client then sends its body or another request, nobody can tell.
+    """
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        async def noted(message: Any) -> None:
+            if cycle.waiting_for_100_continue:
+                cycle.keep_alive = False
+            await send(message)
+
+        await app(scope, receive, noted)
+
+    return guarded
