@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +15,9 @@ from tests.support.certificates import certify, key_of
 from tests.support.cloud import CloudThread
 from tests.support.rawhttp import RawHttp, Reply
 
+from mooring.cloud.dps.model import Operation
+from mooring.cloud.dps.store import RegistrationBasis
+from mooring.protocol.azure.registration_state import RegistrationStatus
 from mooring.storage.errors import StorageFull
 
 VERSION = "api-version=2021-06-01"
@@ -218,6 +223,48 @@ def test_operation_begun_over_mqtt_can_be_polled_over_https(enrolled: Device) ->
         operation_id = json.loads(raw.read().payload)["operationId"]
     with enrolled.over_https() as https:
         assert poll(https, enrolled, operation_id).json()["status"] == "assigned"
+
+
+def test_operation_that_is_not_finished_is_answered_202_on_either_transport(
+    cloud: CloudThread, enrolled: Device
+) -> None:
+    """None takes that long at present; the device would have to be told so all the same."""
+    operation_id = store_unfinished_operation(cloud, enrolled)
+    with enrolled.over_https() as raw, enrolled.at_dps() as mqtt:
+        reply = poll(raw, enrolled, operation_id)
+        mqtt.publish(
+            f"$dps/registrations/GET/iotdps-get-operationstatus/?$rid=9&operationId={operation_id}",
+            b"",
+            packet_id=None,
+        )
+        answer = mqtt.read()
+
+    assert reply.status == 202
+    assert reply["retry-after"] == "3"
+    assert reply["location"].endswith(f"/operations/{operation_id}?{VERSION}")
+    assert answer.topic == "$dps/registrations/res/202/?$rid=9&retry-after=3"
+    for body in (reply.body, answer.payload):
+        assert json.loads(body) == {"operationId": operation_id, "status": "assigning"}
+
+
+def store_unfinished_operation(cloud: CloudThread, device: Device) -> str:
+    """Put an operation of `device` into the store that is still going on."""
+    assert cloud.application is not None
+    dps = cloud.application.dps
+    with device.over_https() as raw:
+        register(raw, device)
+
+    async def work() -> str:
+        found = await dps._store.find_registration(device.name)
+        enrollment = await dps.enrollments.get(device.name)
+        assert found is not None
+        basis = RegistrationBasis(enrollment.etag, None, found.etag)
+        going_on = replace(found, status=RegistrationStatus.ASSIGNING, substatus=None)
+        operation = Operation("4.going.on", going_on, datetime.now(UTC))
+        await dps._store.commit(dps._store.prepare_registration(operation, basis, limit=1000))
+        return operation.operation_id
+
+    return str(cloud.run(work()))
 
 
 # -- look-up ------------------------------------------------------------------------------------
@@ -493,6 +540,22 @@ def test_register_when_the_server_fails_tells_the_tracking_id_and_not_the_cause(
     assert record["failure"]["code"] == "internal-error"
 
 
+def test_failure_that_nothing_foresaw_has_the_shape_of_the_api(
+    cloud: CloudThread, enrolled: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cloud.application is not None
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(cloud.application.begun_attempts, "keep", broken)
+    with enrolled.over_https() as raw:
+        reply = put(raw, enrolled)
+        assert_error(reply, 500001)
+        assert b"secret" not in reply.body
+        assert look_up(raw, enrolled).status == 200  # the connection is in step
+
+
 def test_client_that_goes_away_within_its_body_is_recorded(
     cloud: CloudThread, enrolled: Device
 ) -> None:
@@ -579,6 +642,39 @@ def test_poll_over_mqtt_by_another_certificate_is_answered_401(
     assert json.loads(answer.payload)["errorCode"] == 401002
 
 
+# -- in between ---------------------------------------------------------------------------------
+
+
+def test_poll_that_cannot_be_answered_now_leaves_the_attempt_open(
+    cloud: CloudThread, enrolled: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SDKs repeat a poll after 429 and 5xx, so nothing is over yet."""
+    assert cloud.application is not None
+
+    async def failing(*_: object) -> object:
+        raise StorageFull("no space is left", "free some")
+
+    with enrolled.over_https() as raw, enrolled.at_dps() as mqtt:
+        operation_id = put(raw, enrolled).json()["operationId"]
+        mqtt.publish("$dps/registrations/PUT/iotdps-register/?$rid=1", b"", packet_id=None)
+        own_id = json.loads(mqtt.read().payload)["operationId"]
+        topic = "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId="
+        with monkeypatch.context() as patch:
+            patch.setattr(cloud.application.dps, "get_operation", failing)
+            reply = poll(raw, enrolled, operation_id)
+            assert_error(reply, 503001)
+            assert reply["retry-after"] == "5"
+            mqtt.publish(f"{topic}{own_id}", b"", packet_id=None)
+            assert mqtt.read().topic == "$dps/registrations/res/503/?$rid=2&retry-after=5"
+        assert enrolled.attempts() == []
+        assert poll(raw, enrolled, operation_id).status == 200
+        mqtt.publish(f"{topic}{own_id}", b"", packet_id=None)
+        assert "/res/200/" in mqtt.read().topic
+
+    (record,) = enrolled.attempts()
+    assert (record["result"], record["count"]) == ("succeeded", 2)
+
+
 # -- attempts -------------------------------------------------------------------------------------
 
 
@@ -588,7 +684,7 @@ def test_registration_leaves_one_attempt_with_every_stage_and_wire_id(enrolled: 
             "PUT",
             f"{enrolled.dps_path}/register?{VERSION}",
             b"{}",
-            User_Agent="unit/1.0",
+            UserAgent="unit/1.0",  # as the C SDK spells it
             **JSON,
         )
         operation_id = accepted.json()["operationId"]

@@ -14,7 +14,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from mooring.cloud.api.azure_errors import BODY_MEDIA_TYPE, azure_error
+from mooring.cloud.api.azure_errors import BODY_MEDIA_TYPE, azure_error, failure_answer
+from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.attempts.model import KIND_LOOKUP, KIND_REGISTRATION
 from mooring.cloud.attempts.service import AttemptService
 from mooring.cloud.dps.begun_attempts import BegunAttempts
@@ -53,6 +54,8 @@ def create_device_app(
     app.add_api_route(f"{_REGISTRATION}/operations/{{operation_id}}", api.poll, methods=["GET"])
     app.add_api_route(_REGISTRATION, api.look_up, methods=["POST"])
     app.add_exception_handler(HTTPException, api.answer_no_route)
+    # Inside FastAPI's own guard, which would answer in a shape that no client knows.
+    app.add_middleware(FailureGuard, fail=failure_answer)
     return app
 
 
