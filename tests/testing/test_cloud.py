@@ -162,6 +162,27 @@ def test_devices_of_a_group_register(cloud: ThrowAwayCloud) -> None:
     assert load_certificate(issuer.root_certificate_file.read_text())
 
 
+def test_devices_with_symmetric_keys_register(cloud: ThrowAwayCloud) -> None:
+    own = cloud.enroll_symmetric_key("Keyed-1", deviceId="keyed")
+    issuer = cloud.enroll_symmetric_key_group("keyedplant")
+    derived = issuer.device("edge08")
+
+    for device, key in ((own, own.primary_key), (derived, derived.secondary_key)):
+        client = ProvisioningDeviceClient.create_from_symmetric_key(
+            provisioning_host=cloud.global_endpoint,
+            registration_id=device.registration_id,
+            id_scope=cloud.id_scope,
+            symmetric_key=key,
+            server_verification_cert=cloud.ca_pem,
+        )
+        assert client.register().status == "assigned"
+
+    assert cloud.registration("keyed-1")["deviceId"] == "keyed"
+    assert [found["registrationId"] for found in cloud.registrations("keyedplant")] == ["edge08"]
+    for secret in (own.primary_key, issuer.primary_key, derived.primary_key):
+        assert secret not in f"{own}{issuer}{derived}"
+
+
 def test_certificate_made_elsewhere_is_enrolled(cloud: ThrowAwayCloud) -> None:
     issued = issue_root(Subject(common_name="elsewhere", organization="Q"), now=datetime.now(UTC))
 
@@ -198,7 +219,7 @@ def test_enrolling_twice_is_refused_in_the_words_of_the_cloud(cloud: ThrowAwayCl
 
     assert caught.value.status == 409
     assert "twice" in caught.value.message
-    assert caught.value.remedy
+    assert "If-Match" in str(caught.value)  # the remedy
 
 
 def test_id_that_cannot_be_one_is_refused(cloud: ThrowAwayCloud) -> None:

@@ -1,87 +1,122 @@
-"""The HTTP calls to a running cloud, one method each: the only file here that knows its paths."""
+"""The HTTP calls to a running cloud, one method each: the only file here that knows its paths.
+
+Azure's own DPS service API and resource API where they have the operation, the admin API for the
+rest.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from mooring.testing.errors import CloudNotRunning, RequestRefused
+from mooring.transport.client_tls import ClientTls, load_client_context
 
 TIMEOUT_S = 30.0
 """Far above what any call takes, so that only a cloud that hangs is given up."""
 
+SERVICE_API_VERSION = "2021-10-01"
+RESOURCE_API_VERSION = "2022-12-12"
+
 
 class CloudCalls:
-    """Calls with the rights of the owner; keeps its connections open until closed."""
+    """Calls with the rights of the owner."""
 
-    def __init__(self, api_url: str, owner_token: str) -> None:
-        """Prepare calls to the admin API at `api_url`."""
+    def __init__(self, facts: Mapping[str, Any], owner_token: str, ca_file: Path) -> None:
+        """Prepare calls to the cloud that wrote down `facts`."""
+        self._resource_id = str(facts["resource_id"])
+        authorization = {"Authorization": f"Bearer {owner_token}"}
         self._admin = httpx.Client(
-            base_url=f"{api_url}/",
-            headers={"Authorization": f"Bearer {owner_token}"},
+            base_url=f"{facts['api_url']}/",
+            headers=authorization,
             timeout=TIMEOUT_S,
             trust_env=False,  # a proxy has no way to a loopback address
             verify=False,  # noqa: S501 - plain HTTP on loopback; loading CAs would only take time
         )
+        self._azure = httpx.Client(
+            # By address, as its host name may be one that nobody here can resolve.
+            base_url=f"https://{facts['addresses'][0]}:{facts['ports']['https']}",
+            headers=authorization,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            verify=load_client_context(ClientTls(trust_system=False, trust_files=(ca_file,))),
+            # What stays open would be counted among the connections of the devices under test.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close what is open."""
         self._admin.close()
+        self._azure.close()
 
     def info(self) -> dict[str, Any]:
         """Return what the cloud says of itself, with connection strings."""
-        return dict(self.call("GET", "info"))
+        return dict(self.admin("GET", "info"))
+
+    # -- the DPS -----------------------------------------------------------------------------
 
     def put_enrollment(self, registration_id: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Create an individual enrollment, as the service API writes it."""
-        return dict(self.call("PUT", f"dps/enrollments/{_id(registration_id)}", document))
+        """Create an individual enrollment."""
+        return dict(self._service("PUT", f"/enrollments/{_id(registration_id)}", document))
 
     def get_enrollment(self, registration_id: str) -> dict[str, Any]:
         """Return an individual enrollment with its registration state."""
-        return dict(self.call("GET", f"dps/enrollments/{_id(registration_id)}"))
+        return dict(self._service("GET", f"/enrollments/{_id(registration_id)}"))
 
     def put_group(self, group_id: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Create an enrollment group, as the service API writes it."""
-        return dict(self.call("PUT", f"dps/enrollmentGroups/{_id(group_id)}", document))
+        """Create an enrollment group."""
+        return dict(self._service("PUT", f"/enrollmentGroups/{_id(group_id)}", document))
 
     def get_group(self, group_id: str) -> dict[str, Any]:
         """Return an enrollment group."""
-        return dict(self.call("GET", f"dps/enrollmentGroups/{_id(group_id)}"))
+        return dict(self._service("GET", f"/enrollmentGroups/{_id(group_id)}"))
+
+    def get_registration(self, registration_id: str) -> dict[str, Any]:
+        """Return a registration record."""
+        return dict(self._service("GET", f"/registrations/{_id(registration_id)}"))
+
+    def group_registrations(self, group_id: str) -> list[dict[str, Any]]:
+        """Return the registration records of an enrollment group."""
+        return list(self.admin("GET", "dps/registrations", enrollmentGroupId=group_id)["value"])
 
     def put_certificate(
         self, name: str, certificate_pem: str, *, verified: bool = True
     ) -> dict[str, Any]:
-        """Upload a CA certificate to the DPS."""
-        properties = {"certificate": certificate_pem, "isVerified": verified}
-        return dict(self.call("PUT", f"dps/certificates/{_id(name)}", {"properties": properties}))
+        """Upload a CA certificate."""
+        document = {"properties": {"certificate": certificate_pem, "isVerified": verified}}
+        return dict(
+            self._call(
+                self._azure,
+                "PUT",
+                f"{self._resource_id}/certificates/{_id(name)}",
+                document,
+                {"api-version": RESOURCE_API_VERSION},
+            )
+        )
 
-    def get_registration(self, registration_id: str) -> dict[str, Any]:
-        """Return a registration record."""
-        return dict(self.call("GET", f"dps/registrations/{_id(registration_id)}"))
-
-    def group_registrations(self, group_id: str) -> list[dict[str, Any]]:
-        """Return the registration records of an enrollment group."""
-        return list(self.call("GET", "dps/registrations", enrollmentGroupId=group_id)["value"])
+    # -- the hubs, and what is Mooring's own -------------------------------------------------
 
     def put_device(self, hub: str, device_id: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Create a device identity, as the hub's service API writes it."""
-        return dict(self.call("PUT", f"hubs/{_id(hub)}/devices/{_id(device_id)}", document))
+        """Create a device identity."""
+        return dict(self.admin("PUT", f"hubs/{_id(hub)}/devices/{_id(device_id)}", document))
 
     def get_device(self, hub: str, device_id: str) -> dict[str, Any]:
         """Return a device identity."""
-        return dict(self.call("GET", f"hubs/{_id(hub)}/devices/{_id(device_id)}"))
+        return dict(self.admin("GET", f"hubs/{_id(hub)}/devices/{_id(device_id)}"))
 
     def telemetry(self, hub: str, **parameters: Any) -> list[dict[str, Any]]:
         """Return stored telemetry, oldest first."""
-        return list(self.call("GET", f"hubs/{_id(hub)}/telemetry", **parameters)["value"])
+        return list(self.admin("GET", f"hubs/{_id(hub)}/telemetry", **parameters)["value"])
 
     def attempts(self, **parameters: Any) -> list[dict[str, Any]]:
         """Return attempt records, newest first."""
-        return list(self.call("GET", "attempts", **parameters)["value"])
+        return list(self.admin("GET", "attempts", **parameters)["value"])
 
-    def call(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
+    def admin(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
         """Call the admin API; parameters that are None are left out.
 
         Raises:
@@ -89,11 +124,19 @@ class CloudCalls:
             CloudNotRunning: It does not answer.
         """
         given = {name: value for name, value in parameters.items() if value is not None}
+        return self._call(self._admin, method, path, body, given)
+
+    def _service(self, method: str, path: str, body: Any = None) -> Any:
+        return self._call(self._azure, method, path, body, {"api-version": SERVICE_API_VERSION})
+
+    def _call(
+        self, client: httpx.Client, method: str, path: str, body: Any, parameters: dict[str, Any]
+    ) -> Any:
         try:
-            response = self._admin.request(method, path, json=body, params=given)
+            response = client.request(method, path, json=body, params=parameters)
         except httpx.HTTPError as error:
             raise CloudNotRunning(
-                f"The cloud does not answer at {self._admin.base_url}: {error}",
+                f"The cloud does not answer at {client.base_url}: {error}",
                 "See its log, cloud.log in the state folder.",
             ) from None
         if not response.is_success:
@@ -102,15 +145,16 @@ class CloudCalls:
 
 
 def _refusal(response: httpx.Response) -> RequestRefused:
+    """Return the refusal in the words of whichever API it is from."""
+    status = response.status_code
     try:
-        error = response.json()["error"]
-        return RequestRefused(
-            response.status_code, error["code"], error["message"], error.get("remedy") or ""
-        )
+        document = response.json()
+        if "errorCode" in document:
+            return RequestRefused(status, str(document["errorCode"]), document["message"], "")
+        error = document["error"]
+        return RequestRefused(status, error["code"], error["message"], error.get("remedy") or "")
     except (ValueError, KeyError, TypeError):
-        return RequestRefused(
-            response.status_code, "unexplained", response.text[:400], "See the cloud's log."
-        )
+        return RequestRefused(status, "unexplained", response.text[:400], "See the cloud's log.")
 
 
 def _id(name: str) -> str:

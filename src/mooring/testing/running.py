@@ -277,7 +277,7 @@ class RunningCloud:
         Raises:
             RequestRefused: The cloud refused.
         """
-        return self.calls.call("GET", path, **parameters)
+        return self.calls.admin("GET", path, **parameters)
 
     def get_enrollment(self, registration_id: str) -> dict[str, Any]:
         """Return an individual enrollment with its registration state, as the service API has it.
@@ -395,7 +395,7 @@ class RunningCloud:
     def connected(self) -> None:
         """Begin to talk to the cloud, which runs now."""
         self._written = json.loads((self.state / "cloud" / FACTS_FILE).read_text())
-        self._calls = CloudCalls(str(self._written["api_url"]), self.owner_token)
+        self._calls = CloudCalls(self._written, self.owner_token, self.ca_file)
 
     def disconnected(self) -> None:
         """Talk to the cloud no more."""
