@@ -6,6 +6,7 @@ import base64
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.support.resource_api import (
 
 from mooring.cloud.accounts.model import ResourceKind
 from mooring.protocol.azure.connection_strings import parse_connection_string
+from mooring.protocol.azure.sas import decode_key, format_sas_token
 
 OWNER = "provisioningserviceowner"
 OTHER_SERVICE = f"{SERVICE.removesuffix('dps')}another"
@@ -485,6 +487,37 @@ def test_policy_that_is_wrong_is_refused_and_nothing_changes(
     refused(arm, 400, code, target, authorizationPolicies=[stored_owner(arm), policy], iotHubs=[])
 
     assert policies(arm) == keys
+
+
+def test_what_a_removed_policy_or_key_signed_opens_nothing_from_then_on(
+    arm: ResourceClient, cloud: CloudThread
+) -> None:
+    owner = stored_owner(arm)
+    reader = {"keyName": "reader", "rights": "EnrollmentRead"}
+    put(arm, authorizationPolicies=[owner, reader])
+    made = policies(arm)["reader"]
+    signed = {
+        which: format_sas_token(
+            cloud.host_name,
+            decode_key(made[f"{which}Key"]),
+            expires_at=datetime.now(UTC) + timedelta(hours=1),
+            policy="reader",
+        )
+        for which in ("primary", "secondary")
+    }
+
+    def status(which: str) -> int:
+        headers = {"Authorization": signed[which]}
+        return arm.call("GET", "/enrollments/nobody", headers=headers).status_code
+
+    assert (status("primary"), status("secondary")) == (404, 404)  # let in, nothing there
+    other_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    put(arm, authorizationPolicies=[owner, {**reader, "primaryKey": other_key}])
+    assert (status("primary"), status("secondary")) == (401, 404)
+    put(arm, authorizationPolicies=[owner, {**reader, "rights": "RegistrationStatusRead"}])
+    assert status("secondary") == 403
+    put(arm, authorizationPolicies=[owner])
+    assert (status("primary"), status("secondary")) == (401, 401)
 
 
 def test_policies_are_the_owners_alone(
