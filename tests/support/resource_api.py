@@ -59,6 +59,14 @@ class ResourceClient:
         assert response.status_code == 200, response.text
         return dict(response.json())
 
+    def service(self, **properties: Any) -> dict[str, Any]:
+        """Change properties of the provisioning service and return them as they are then."""
+        return dict(self.got("PUT", "", {"properties": properties})["properties"])
+
+    def linked_hubs(self) -> dict[str, dict[str, Any]]:
+        """Return the linked hubs by host name, as they can be sent back."""
+        return {each["name"]: each for each in self.got("GET")["properties"]["iotHubs"]}
+
 
 @contextmanager
 def resource_client(cloud: OwnersClient, token: str | None = None) -> Iterator[ResourceClient]:

@@ -16,6 +16,7 @@ import pytest
 from tests.cloud.conftest import Device, MakeDevice
 from tests.support.certificates import Credential, certify, key_of
 from tests.support.cloud import CloudThread, cloud_on_thread, https_port
+from tests.support.resource_api import resource_client
 
 from mooring.pki.certificates import load_certificate
 from mooring.storage.errors import StorageFull
@@ -111,7 +112,6 @@ def test_made_token_opens_the_api_but_not_what_is_the_owners(
         ("GET", "tokens"),
         ("POST", "tokens"),
         ("DELETE", "tokens/x"),
-        ("GET", "dps/policies"),
         ("GET", "hubs/hub/policies"),
     ):
         refused = httpx.request(
@@ -310,9 +310,6 @@ def test_policies_are_shown_to_the_owner_and_a_key_can_be_made_anew(api: httpx.C
         404,
         "policy-not-found",
     )
-    (dps,) = api.get("dps/policies").json()["value"]
-    assert dps["keyName"] == "provisioningserviceowner"
-    assert "EnrollmentWrite" in dps["rights"]
 
 
 # -- DPS ----------------------------------------------------------------------------------------
@@ -553,7 +550,7 @@ def test_hub_is_created_linked_certified_and_written_down(
     assert made.json()["connectionString"].startswith("HostName=")
 
     host_name = made.json()["hostName"]
-    assert host_name in [row["name"] for row in api.get("dps/linkedHubs").json()["value"]]
+    assert host_name in linked_hubs(cloud)
     assert host_name in [hub["host_name"] for hub in cloud.facts["hubs"]]
     written = json.loads((cloud.state / "cloud" / "cloud.json").read_text())
     assert host_name in [hub["host_name"] for hub in written["hubs"]]
@@ -562,9 +559,6 @@ def test_hub_is_created_linked_certified_and_written_down(
 
     again = api.post("hubs", json={"name": "second", "hostName": "third.example"})
     assert_error(again, 409, "hub-already-exists")
-    weighted = api.put(f"dps/linkedHubs/{host_name}", json={"allocationWeight": 5}).json()
-    assert weighted["allocationWeight"] == 5
-    assert api.delete(f"dps/linkedHubs/{host_name}").status_code == 204
     assert_error(api.get("hubs/third"), 404, "hub-not-found")
 
 
@@ -576,7 +570,13 @@ def test_hub_that_the_server_certificate_cannot_name_is_refused_and_not_kept(
 
     assert_error(response, 400, "input-invalid")
     assert_error(api.get("hubs/unnamable"), 404, "hub-not-found")
-    assert host_name not in [row["name"] for row in api.get("dps/linkedHubs").json()["value"]]
+    assert host_name not in linked_hubs(cloud)
+
+
+def linked_hubs(cloud: CloudThread) -> set[str]:
+    """Return the host names of the hubs that DPS assigns to."""
+    with resource_client(cloud) as arm:
+        return set(arm.linked_hubs())
 
 
 def server_names(cloud: CloudThread) -> list[str]:

@@ -27,6 +27,7 @@ from tests.support.rawmqtt import (
     packet,
     text,
 )
+from tests.support.resource_api import resource_client
 
 from mooring.storage.errors import StorageFull
 
@@ -358,8 +359,10 @@ def test_register_when_no_hub_can_take_the_device_is_assigning_then_failed(
         created = api.post("hubs", json={"name": "gone", "hostName": "gone.example"})
         assert created.status_code == 201, created.text
     cloud.enroll(device.name, device.pem, allocationPolicy="static", iotHubs=["gone.example"])
-    with cloud.api() as api:
-        assert api.delete("dps/linkedHubs/gone.example").status_code == 204
+    with resource_client(cloud) as arm:
+        linked = arm.linked_hubs()
+        del linked["gone.example"]
+        arm.service(iotHubs=list(linked.values()))
 
     with device.at_dps() as raw:
         result = register(raw)

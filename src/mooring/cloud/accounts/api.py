@@ -1,4 +1,4 @@
-"""Routes of admin tokens and shared access policies. For the owner token only."""
+"""Routes of admin tokens and of hubs' shared access policies. For the owner token only."""
 
 from __future__ import annotations
 
@@ -48,23 +48,6 @@ async def revoke_token(token_id: str, services: Services) -> Response:
     """Revoke a token."""
     await services.accounts.revoke_token(token_id)
     return Response(status_code=204)
-
-
-@router.get("/dps/policies", dependencies=_POLICIES)
-async def list_dps_policies(services: Services) -> dict[str, Any]:
-    """List the policies of DPS, with their keys."""
-    policies = await services.accounts.list_policies(ResourceKind.DPS, services.dps.id_scope)
-    return {"value": [_policy(policy) for policy in policies]}
-
-
-@router.post("/dps/policies/{name}/regenerateKey", dependencies=_POLICIES)
-async def regenerate_dps_key(name: str, body: KeyChoice, services: Services) -> dict[str, Any]:
-    """Replace a key of a DPS policy; tokens signed by the old one are worthless from now on."""
-    return _policy(
-        await services.accounts.regenerate_key(
-            ResourceKind.DPS, services.dps.id_scope, name, which=body.key
-        )
-    )
 
 
 @router.get("/hubs/{hub_name}/policies", dependencies=_POLICIES)

@@ -1,4 +1,4 @@
-"""Routes of DPS: CA certificates, enrollments, groups, registration records, linked hubs."""
+"""Routes of DPS: CA certificates, enrollments, groups, registration records."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from mooring.cloud.dps.documents import (
     CertificateUpload,
     EnrollmentBody,
     GroupBody,
-    LinkedHubBody,
     VerificationUpload,
     certificate_to_json,
     enrollment_to_json,
     group_to_json,
-    linked_hub_to_json,
     registration_to_json,
 )
 from mooring.cloud.dps.errors import RegistrationNotFound
-from mooring.cloud.dps.model import IndividualEnrollment, LinkedHub
+from mooring.cloud.dps.model import IndividualEnrollment
 from mooring.cloud.etags import bare_etag
 
 router = APIRouter(prefix="/dps", tags=["dps"])
@@ -198,28 +196,6 @@ async def delete_registration(
 ) -> Response:
     """Delete a registration record; enrollment and hub device stay."""
     await services.dps.registrations.delete(registration_id, if_match=if_match)
-    return Response(status_code=204)
-
-
-@router.get("/linkedHubs")
-async def list_linked_hubs(services: Services) -> dict[str, Any]:
-    """List the hubs that devices are assigned to."""
-    return {"value": [linked_hub_to_json(hub) for hub in await services.dps.linked_hubs.list()]}
-
-
-@router.put("/linkedHubs/{host_name}")
-async def link_hub(host_name: str, body: LinkedHubBody, services: Services) -> dict[str, Any]:
-    """Link a hub, or change how a linked one takes part in allocation."""
-    hub = await services.dps.linked_hubs.link(
-        LinkedHub(host_name, body.allocation_weight, body.apply_allocation_policy)
-    )
-    return linked_hub_to_json(hub)
-
-
-@router.delete("/linkedHubs/{host_name}", status_code=204)
-async def unlink_hub(host_name: str, services: Services) -> Response:
-    """Assign no more devices to a hub; those there stay."""
-    await services.dps.linked_hubs.unlink(host_name)
     return Response(status_code=204)
 
 

@@ -234,12 +234,15 @@ def test_replaced_key_and_removed_policy_are_worthless_at_once(
     token = signed(cloud.address, policy.primary_key, policy.name)
     dps_error(stranger.call("GET", PATH, authorization=token), 404, 404201)
 
-    with cloud.api() as admin:
-        changed = admin.post(f"dps/policies/{policy.name}/regenerateKey", json={"key": "primary"})
-    assert changed.status_code == 200, changed.text
+    assert cloud.application is not None
+    changed = cloud.run(
+        cloud.application.accounts.regenerate_key(
+            ResourceKind.DPS, cloud.id_scope, policy.name, which="primary"
+        )
+    )
 
     dps_error(stranger.call("GET", PATH, authorization=token), 401, 401002)
-    fresh = signed(cloud.address, changed.json()["primaryKey"], policy.name)
+    fresh = signed(cloud.address, changed.primary_key, policy.name)
     dps_error(stranger.call("GET", PATH, authorization=fresh), 404, 404201)
 
 

@@ -13,20 +13,17 @@ from mooring.cloud.dps.documents.certificates import (
 )
 from mooring.cloud.dps.documents.enrollments import EnrollmentBody, enrollment_to_json
 from mooring.cloud.dps.documents.groups import GroupBody, group_to_json
-from mooring.cloud.dps.documents.linked_hubs import LinkedHubBody, linked_hub_to_json
 from mooring.cloud.dps.documents.registrations import registration_to_json
 
 __all__ = [
     "CertificateUpload",
     "EnrollmentBody",
     "GroupBody",
-    "LinkedHubBody",
     "VerificationUpload",
     "attestation_to_json",
     "certificate_to_json",
     "enrollment_to_json",
     "group_to_json",
     "info_to_json",
-    "linked_hub_to_json",
     "registration_to_json",
 ]
