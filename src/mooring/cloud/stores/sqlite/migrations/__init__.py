@@ -1,4 +1,4 @@
 """Schema of the cloud's SQLite file, by Alembic."""
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that this program is written for; a test compares it with ``versions``."""
