@@ -103,7 +103,10 @@ def dps_error(response: httpx.Response, status: int, code: int) -> str:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json; charset=utf-8"
     document = response.json()
+    info = document.pop("info", {})
     assert document.keys() == {"errorCode", "trackingId", "message", "timestampUtc"}
+    assert info.keys() <= {"code", "field", "message", "remedy"}
+    assert all(isinstance(part, str) and part for part in info.values())
     assert document["errorCode"] == code
     assert code // 1000 == status
     assert response.headers["x-ms-error-code"] == str(code)

@@ -28,7 +28,7 @@ from mooring.cloud.dps import (
 )
 from mooring.cloud.dps.errors import InputInvalid
 from mooring.cloud.dps.service_api_access import CHALLENGE, authorize
-from mooring.cloud.dps.service_api_errors import error_code_of, words_of
+from mooring.cloud.dps.service_api_errors import error_code_of, parts_of, words_of
 from mooring.cloud.dps.service_api_requests import (
     MediaTypeUnsupported,
     Operation,
@@ -150,7 +150,7 @@ def _error_response(error: Exception, method: str, path: str) -> Response:
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers["retry-after"] = str(retry_after_s)
-    return azure_error(code, words_of(error), headers=headers)
+    return azure_error(code, words_of(error), info=parts_of(error), headers=headers)
 
 
 def _wrong_method(method: str, operations: Sequence[Operation]) -> Response:

@@ -29,3 +29,12 @@ def error_code_of(error: Exception) -> DpsErrorCode | None:
 def words_of(error: Exception) -> str:
     """Return what is wrong and what to do."""
     return in_sentences(str(getattr(error, "message", error)), str(getattr(error, "remedy", "")))
+
+
+def parts_of(error: Exception) -> dict[str, str]:
+    """Return the same with its parts told apart, for the error's ``info``.
+
+    Azure leaves free what is in it; a tool need not take the message to pieces.
+    """
+    parts = {name: getattr(error, name, None) for name in ("code", "field", "message", "remedy")}
+    return {name: str(part) for name, part in parts.items() if part}

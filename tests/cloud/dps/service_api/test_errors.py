@@ -49,6 +49,20 @@ def test_path_that_is_none_is_404(api: ServiceClient, path: str) -> None:
     dps_error(api.call("GET", path), 404, 404000)
 
 
+def test_error_has_its_parts_told_apart_for_tools(api: ServiceClient, name: str) -> None:
+    body = {"attestation": {"type": "x509", "x509": {"caReferences": {"primary": "nobody"}}}}
+
+    document = api.call("PUT", f"/enrollments/{name}", body).json()
+
+    assert document["info"] == {
+        "code": "ca-reference-unknown",
+        "field": "attestation.x509.caReferences",
+        "message": "attestation.x509.caReferences: there is no CA certificate 'nobody'.",
+        "remedy": "Upload it first (mooring dps certificate add), or correct the name.",
+    }
+    assert document["message"] == f"{document['info']['message']} {document['info']['remedy']}"
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
 def test_body_of_another_content_type_is_415(
     api: ServiceClient, name: str, content_type: str
