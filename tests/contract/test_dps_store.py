@@ -30,12 +30,14 @@ from mooring.cloud.dps.model import (
     StoredCertificate,
     SymmetricKeys,
 )
+from mooring.cloud.dps.queries import ENROLLMENT_FIELDS, Condition, QueryField
 from mooring.cloud.dps.store import (
     BasisChanged,
     CertificateReferenced,
     DpsStore,
     ReferenceMissing,
     RegistrationBasis,
+    Slice,
 )
 from mooring.cloud.preconditions import RecordChanged, RecordExists, RecordsFull
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
@@ -313,9 +315,102 @@ async def test_enrollments_come_back_whole_in_any_spelling(store: DpsStore) -> N
     assert await store.find_enrollment("DEV-1") == enrollment()
     assert await store.find_enrollment("bare") == bare
     assert await store.find_enrollment("dev-2") is None
-    assert await store.list_enrollments(after=None, limit=9) == [bare, enrollment()]
-    assert await store.list_enrollments(after="bare", limit=9) == [enrollment()]
-    assert await store.list_enrollments(after=None, limit=1) == [bare]
+    whole = await store.list_enrollments(after=None, limit=9, scan=9)
+    assert whole == Slice(((bare, None), (enrollment(), None)), None)
+    assert await store.list_enrollments(after="bare", limit=9, scan=9) == Slice(
+        ((enrollment(), None),), None
+    )
+    assert await store.list_enrollments(after=None, limit=1, scan=9) == Slice(
+        ((bare, None),), "bare"
+    )
+
+
+async def test_enrollments_are_listed_with_the_record_of_their_id(store: DpsStore) -> None:
+    for name in ("a", "b", "c"):
+        await store.save_enrollment(
+            replace(enrollment(), registration_id=name), replaces=None, limit=9
+        )
+    told = registration("B")
+    await record(store, told, basis=RegistrationBasis(enrollment().etag, None, None))
+
+    listed = await store.list_enrollments(after=None, limit=9, scan=9)
+
+    assert [(item.registration_id, made) for item, made in listed.records] == [
+        ("a", None),
+        ("b", told),
+        ("c", None),
+    ]
+
+
+EVERY_CONDITION = [
+    (QueryField.REGISTRATION_ID, "plain", ["Plain"]),
+    (QueryField.REGISTRATION_ID, "nobody", []),
+    (QueryField.DEVICE_ID, "Other-1", ["Dev-1"]),
+    (QueryField.DEVICE_ID, "other-1", []),
+    (QueryField.PROVISIONING_STATUS, "disabled", ["Dev-1"]),
+    (QueryField.ALLOCATION_POLICY, "geoLatency", ["Dev-1"]),
+    (QueryField.ATTESTATION_TYPE, "symmetricKey", ["Keyed"]),
+    (QueryField.ATTESTATION_TYPE, "x509", ["Dev-1", "Plain"]),
+    (QueryField.IOT_EDGE, True, ["Dev-1"]),
+    (QueryField.IOT_EDGE, False, ["Keyed", "Plain"]),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "names"), EVERY_CONDITION)
+async def test_enrollments_that_fit_a_condition_are_listed(
+    store: DpsStore, field: QueryField, value: str | bool, names: list[str]
+) -> None:
+    assert {condition[0] for condition in EVERY_CONDITION} == set(ENROLLMENT_FIELDS)
+    plain = replace(enrollment(), registration_id="Plain", device_id=None, terms=EnrollmentTerms())
+    keyed = replace(plain, registration_id="Keyed", attestation=SymmetricKeys("YQ==", "Yg=="))
+    whole = replace(enrollment(), device_id="Other-1", terms=TERMS)
+    for item in (whole, plain, keyed):
+        await store.save_enrollment(item, replaces=None, limit=9)
+
+    found = await store.list_enrollments([Condition(field, value)], after=None, limit=9, scan=9)
+
+    assert sorted(item.registration_id for item, _ in found.records) == sorted(names)
+    assert found.resume_after is None
+
+
+async def test_several_conditions_must_all_fit(store: DpsStore) -> None:
+    await store.save_enrollment(enrollment(), replaces=None, limit=9)
+    status = enrollment().terms.provisioning_status
+    fits = Condition(QueryField.PROVISIONING_STATUS, status.value)
+    does_not = Condition(QueryField.DEVICE_ID, "nobody")
+
+    assert (await store.list_enrollments([fits], after=None, limit=9, scan=9)).records
+    both = await store.list_enrollments([fits, does_not], after=None, limit=9, scan=9)
+    assert both == Slice((), None)
+
+
+async def test_no_more_records_than_asked_are_scanned_for_one_page(store: DpsStore) -> None:
+    """Of twenty every fifth fits: each page says where to go on, and none is missed."""
+    for number in range(20):
+        status = ProvisioningStatus.DISABLED if number % 5 == 0 else ProvisioningStatus.ENABLED
+        item = replace(
+            enrollment(),
+            registration_id=f"dev{number:02}",
+            terms=EnrollmentTerms(provisioning_status=status),
+        )
+        await store.save_enrollment(item, replaces=None, limit=99)
+    disabled = [Condition(QueryField.PROVISIONING_STATUS, "disabled")]
+
+    pages, after = [], None
+    while True:
+        page = await store.list_enrollments(disabled, after=after, limit=2, scan=4)
+        pages.append([item.registration_id for item, _ in page.records])
+        after = page.resume_after
+        if after is None:
+            break
+
+    assert pages == [["dev00"], ["dev05"], ["dev10"], ["dev15"], [], []]
+    at_once = await store.list_enrollments(disabled, after=None, limit=2, scan=20)
+    assert [item.registration_id for item, _ in at_once.records] == ["dev00", "dev05"]
+    assert at_once.resume_after == "dev05"
+    by_key = [Condition(QueryField.REGISTRATION_ID, "dev15")]
+    found = await store.list_enrollments(by_key, after=None, limit=2, scan=1)
+    assert [item.registration_id for item, _ in found.records] == ["dev15"]
 
 
 async def test_an_enrollment_is_replaced_by_its_etag_only(store: DpsStore) -> None:
@@ -433,13 +528,56 @@ async def test_registrations_are_listed_whole_or_by_group(store: DpsStore) -> No
     for item in items:
         await record(store, item, operation_id=item.registration_id)
 
-    everything = await store.list_registrations(enrollment_group_id=None, after=None, limit=9)
-    of_plant = await store.list_registrations(enrollment_group_id="PLANT", after=None, limit=9)
-    rest = await store.list_registrations(enrollment_group_id="plant", after="a", limit=9)
+    everything = await store.list_registrations(
+        enrollment_group_id=None, after=None, limit=9, scan=9
+    )
+    of_plant = await store.list_registrations(
+        enrollment_group_id="PLANT", after=None, limit=9, scan=9
+    )
+    rest = await store.list_registrations(enrollment_group_id="plant", after="a", limit=9, scan=9)
+    first = await store.list_registrations(enrollment_group_id="plant", after=None, limit=1, scan=9)
 
-    assert everything == items
-    assert of_plant == items[:2]
-    assert rest == items[1:2]
+    assert everything == Slice(tuple(items), None)
+    assert of_plant == Slice(tuple(items[:2]), None)
+    assert rest == Slice(tuple(items[1:2]), None)
+    assert first == Slice(tuple(items[:1]), "a")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "names"),
+    [
+        (QueryField.REGISTRATION_ID, "b", ["B"]),
+        (QueryField.DEVICE_ID, "device-a", ["a"]),
+        (QueryField.STATUS, "assigned", ["a", "B"]),
+        (QueryField.STATUS, "failed", ["c"]),
+        (QueryField.SUBSTATUS, "initialAssignment", ["a", "B"]),
+        (QueryField.ASSIGNED_HUB, "hub.test", ["a"]),
+    ],
+)
+async def test_registrations_that_fit_a_condition_are_listed(
+    store: DpsStore, field: QueryField, value: str, names: list[str]
+) -> None:
+    failed = replace(
+        registration("c"),
+        status=RegistrationStatus.FAILED,
+        # kept from before, and not told of
+        substatus=RegistrationSubstatus.INITIAL_ASSIGNMENT,
+        assigned_hub="hub.test",
+        device_id="device-a",
+    )
+    items = [
+        replace(registration("a"), assigned_hub="Hub.test", device_id="device-a"),
+        replace(registration("B"), assigned_hub="other.test", device_id="device-b"),
+        failed,
+    ]
+    for item in items:
+        await record(store, item, operation_id=item.registration_id)
+
+    found = await store.list_registrations(
+        [Condition(field, value)], enrollment_group_id=None, after=None, limit=9, scan=9
+    )
+
+    assert [item.registration_id for item in found.records] == names
 
 
 async def test_old_operations_are_pruned_in_steps_and_young_ones_kept(store: DpsStore) -> None:

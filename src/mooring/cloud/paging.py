@@ -33,8 +33,10 @@ def page_size(limit: int | None) -> int:
     return DEFAULT_PAGE_ITEMS if limit is None else max(1, min(limit, MAX_PAGE_ITEMS))
 
 
-def encode_continuation(last_key: str) -> str:
-    """Return the opaque text that continues after `last_key`."""
+def encode_continuation(last_key: str | None) -> str | None:
+    """Return the opaque text that continues after `last_key`; None for the end of a list."""
+    if last_key is None:
+        return None
     return base64.urlsafe_b64encode(last_key.encode()).decode().rstrip("=")
 
 

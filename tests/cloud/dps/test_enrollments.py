@@ -235,7 +235,7 @@ async def test_list_pages_through_all_in_order(world: CloudWorld, own: Issued) -
     found, continuation = [], None
     for _ in range(9):
         page = await world.dps.enrollments.list(limit=3, continuation=continuation)
-        found += [item.registration_id for item in page.items]
+        found += [enrolled.registration_id for enrolled, _ in page.items]
         continuation = page.continuation
         if continuation is None:
             break

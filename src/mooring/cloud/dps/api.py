@@ -86,7 +86,7 @@ async def list_enrollments(
     """List individual enrollments, by registration id."""
     page = await services.dps.enrollments.list(limit=limit, continuation=continuation)
     return {
-        "value": [await _enrollment(services, item) for item in page.items],
+        "value": [enrollment_to_json(*item) for item in page.items],
         "continuation": page.continuation,
     }
 

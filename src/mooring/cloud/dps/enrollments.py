@@ -14,12 +14,12 @@ from mooring.cloud.dps.inputs import (
     etag_mismatch,
     read_continuation,
 )
-from mooring.cloud.dps.model import EnrollmentDraft, IndividualEnrollment
+from mooring.cloud.dps.model import EnrollmentDraft, IndividualEnrollment, Standing
+from mooring.cloud.dps.queries import MAX_SCANNED, Condition
 from mooring.cloud.dps.store import DpsStore, ReferenceMissing
 from mooring.cloud.etags import new_etag
 from mooring.cloud.paging import Page, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
-from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.clock import Clock
 
 MAX_ENROLLMENTS = 1_000_000
@@ -104,16 +104,24 @@ class EnrollmentService:
         return enrollment
 
     async def list(
-        self, *, limit: int | None = None, continuation: str | None = None
-    ) -> Page[IndividualEnrollment]:
-        """Return a page, by registration id. Raises InputInvalid for a bad continuation."""
-        size = page_size(limit)
+        self,
+        conditions: tuple[Condition, ...] = (),
+        *,
+        limit: int | None = None,
+        continuation: str | None = None,
+    ) -> Page[Standing]:
+        """Return a page by registration id, of those that fit `conditions`.
+
+        A page may be short, and even empty, and still have a continuation: what fits is not
+        looked for without end. Raises InputInvalid for a bad continuation.
+        """
         found = await self._store.list_enrollments(
-            after=read_continuation(continuation), limit=size + 1
+            conditions,
+            after=read_continuation(continuation),
+            limit=page_size(limit),
+            scan=MAX_SCANNED,
         )
-        more = len(found) > size
-        items = tuple(found[:size])
-        return Page(items, encode_continuation(fold(items[-1].registration_id)) if more else None)
+        return Page(found.records, encode_continuation(found.resume_after))
 
     async def delete(self, registration_id: str, *, if_match: str | None = None) -> None:
         """Delete it and its registration record. Raises NotFound, EtagMismatch."""

@@ -15,6 +15,7 @@ from mooring.cloud.dps.inputs import (
     read_continuation,
 )
 from mooring.cloud.dps.model import EnrollmentGroup, GroupDraft
+from mooring.cloud.dps.queries import Condition, group_fits
 from mooring.cloud.dps.store import DpsStore, ReferenceMissing
 from mooring.cloud.etags import new_etag
 from mooring.cloud.paging import Page, encode_continuation, page_size
@@ -88,17 +89,21 @@ class GroupService:
         return group
 
     async def list(
-        self, *, limit: int | None = None, continuation: str | None = None
+        self,
+        conditions: tuple[Condition, ...] = (),
+        *,
+        limit: int | None = None,
+        continuation: str | None = None,
     ) -> Page[EnrollmentGroup]:
-        """Return a page, by id. Raises InputInvalid for a bad continuation."""
+        """Return a page by id, of those that fit. Raises InputInvalid for a bad continuation."""
         groups = self._authorities.current.groups
-        keys = sorted(groups)
+        keys = sorted(key for key, group in groups.items() if group_fits(group, conditions))
         after = read_continuation(continuation)
         start = 0 if after is None else bisect_right(keys, after)
         wanted = keys[start : start + page_size(limit)]
         more = start + len(wanted) < len(keys)
         return Page(
-            tuple(groups[key] for key in wanted), encode_continuation(wanted[-1]) if more else None
+            tuple(groups[key] for key in wanted), encode_continuation(wanted[-1] if more else None)
         )
 
     async def delete(self, enrollment_group_id: str, *, if_match: str | None = None) -> None:

@@ -322,6 +322,10 @@ class Registration:
     payload: Mapping[str, Any] | None = None
 
 
+Standing: TypeAlias = tuple[IndividualEnrollment, Registration | None]
+"""An individual enrollment, and the registration record of its id if there is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A registration as the device polls it. It is durable, and its outcome is known.

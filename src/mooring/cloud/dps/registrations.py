@@ -5,11 +5,11 @@ from __future__ import annotations
 from mooring.cloud.dps.errors import RegistrationNotFound
 from mooring.cloud.dps.inputs import check_if_match, etag_mismatch, read_continuation
 from mooring.cloud.dps.model import Registration
+from mooring.cloud.dps.queries import MAX_SCANNED, Condition
 from mooring.cloud.dps.store import DpsStore
 from mooring.cloud.paging import Page, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged
 from mooring.protocol.azure.error_codes import DpsErrorCode
-from mooring.protocol.azure.identifiers import fold_registration_id as fold
 
 
 def registration_missing(registration_id: str) -> RegistrationNotFound:
@@ -38,24 +38,21 @@ class RegistrationService:
 
     async def list(
         self,
+        conditions: tuple[Condition, ...] = (),
         *,
         enrollment_group_id: str | None = None,
         limit: int | None = None,
         continuation: str | None = None,
     ) -> Page[Registration]:
-        """Return a page by registration id, of one group or of all.
-
-        Raises InputInvalid for a bad continuation.
-        """
-        size = page_size(limit)
+        """Return a page by registration id, of one group or of all, as `EnrollmentService.list`."""
         found = await self._store.list_registrations(
+            conditions,
             enrollment_group_id=enrollment_group_id,
             after=read_continuation(continuation),
-            limit=size + 1,
+            limit=page_size(limit),
+            scan=MAX_SCANNED,
         )
-        more = len(found) > size
-        items = tuple(found[:size])
-        return Page(items, encode_continuation(fold(items[-1].registration_id)) if more else None)
+        return Page(found.records, encode_continuation(found.resume_after))
 
     async def delete(self, registration_id: str, *, if_match: str | None = None) -> None:
         """Delete the record; the enrollment and the hub's device stay.

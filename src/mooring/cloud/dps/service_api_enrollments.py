@@ -6,11 +6,20 @@ from mooring.cloud.accounts.model import Right
 from mooring.cloud.dps.documents import EnrollmentBody, attestation_to_json, enrollment_to_json
 from mooring.cloud.dps.errors import RegistrationNotFound
 from mooring.cloud.dps.model import IndividualEnrollment, Registration
+from mooring.cloud.dps.queries import ENROLLMENT_FIELDS
+from mooring.cloud.dps.service_api_bulk import BulkKind, Item, run_bulk
+from mooring.cloud.dps.service_api_queries import (
+    page_answer,
+    read_conditions,
+    read_continuation_header,
+    read_limit,
+)
 from mooring.cloud.dps.service_api_requests import (
     Operation,
     ServiceAnswer,
     ServiceRequest,
     for_version,
+    read_document,
 )
 
 COLLECTION = "/enrollments"
@@ -44,7 +53,48 @@ async def get_attestation(request: ServiceRequest) -> ServiceAnswer:
     return ServiceAnswer(attestation_to_json(enrollment.attestation, with_keys=True))
 
 
+async def query_enrollments(request: ServiceRequest) -> ServiceAnswer:
+    """List individual enrollments, by registration id."""
+    page = await request.services.dps.enrollments.list(
+        read_conditions(request, ENROLLMENT_FIELDS),
+        limit=read_limit(request),
+        continuation=read_continuation_header(request),
+    )
+    return await page_answer(
+        request,
+        page,
+        lambda standing: for_version(enrollment_to_json(*standing), request.api_version),
+        item_type="enrollment",
+    )
+
+
+async def run_bulk_operation(request: ServiceRequest) -> ServiceAnswer:
+    """Create, replace or delete several individual enrollments."""
+    enrollments = request.services.dps.enrollments
+
+    async def put(registration_id: str, item: Item, if_match: str | None) -> object:
+        draft = read_document(EnrollmentBody, item).to_draft(registration_id)
+        return await enrollments.put(draft, if_match=if_match)
+
+    kind = BulkKind("enrollments", "registrationId", put, enrollments.get, enrollments.delete)
+    return await run_bulk(request, kind)
+
+
 OPERATIONS = (
+    Operation(
+        "IndividualEnrollment_Query",
+        "POST",
+        COLLECTION + "/query",
+        Right.ENROLLMENT_READ,
+        query_enrollments,
+    ),
+    Operation(
+        "IndividualEnrollment_RunBulkOperation",
+        "POST",
+        COLLECTION,
+        Right.ENROLLMENT_WRITE,
+        run_bulk_operation,
+    ),
     Operation(
         "IndividualEnrollment_CreateOrUpdate", "PUT", ITEM, Right.ENROLLMENT_WRITE, put_enrollment
     ),

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from mooring.cloud.accounts.model import Right
 from mooring.cloud.dps.documents import registration_to_json
+from mooring.cloud.dps.queries import REGISTRATION_FIELDS
+from mooring.cloud.dps.service_api_queries import (
+    page_answer,
+    read_conditions,
+    read_continuation_header,
+    read_limit,
+)
 from mooring.cloud.dps.service_api_requests import Operation, ServiceAnswer, ServiceRequest
 
 ITEM = "/registrations/{registrationId}"
@@ -23,7 +30,33 @@ async def delete_registration(request: ServiceRequest) -> ServiceAnswer:
     return ServiceAnswer()
 
 
+async def query_registrations(request: ServiceRequest) -> ServiceAnswer:
+    """List the registration records of an enrollment group, by registration id.
+
+    Those of a group that was deleted can still be listed, so that they can be deleted too.
+    """
+    group_id = request.ids["enrollmentGroupId"]
+    conditions = read_conditions(request, REGISTRATION_FIELDS)
+    continuation = read_continuation_header(request)
+    page = await request.services.dps.registrations.list(
+        conditions,
+        enrollment_group_id=group_id,
+        limit=read_limit(request),
+        continuation=continuation,
+    )
+    if not page.items and not continuation:
+        await request.services.dps.groups.get(group_id)
+    return await page_answer(request, page, registration_to_json, item_type="deviceRegistration")
+
+
 OPERATIONS = (
+    Operation(
+        "DeviceRegistrationState_Query",
+        "POST",
+        "/registrations/{enrollmentGroupId}/query",
+        Right.REGISTRATION_STATUS_READ,
+        query_registrations,
+    ),
     Operation(
         "DeviceRegistrationState_Get",
         "GET",

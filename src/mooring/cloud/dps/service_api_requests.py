@@ -22,6 +22,19 @@ FIRST_WITH_HUB_LISTS = "2018-09-01-preview"
 Body = TypeVar("Body", bound=Document)
 
 
+_MISSING = "missing"
+_FAULTS = {
+    "missing": _MISSING,
+    "dict_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "list_type": "must be an array",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+}
+"""What is wrong, by pydantic's name for it, in the words of JSON."""
+
+
 class MediaTypeUnsupported(DpsError):
     """The body says that it is something else than JSON."""
 
@@ -112,14 +125,9 @@ def read_document(model: type[Body], document: Mapping[str, Any], *, where: str 
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         name = ".".join(part for part in (where, place) if part) or "body"
-        missing = first["type"] == "missing"
-        fault = "missing" if missing else _lower(str(first["msg"]))
+        fault = _FAULTS.get(first["type"]) or str(first["msg"])
         raise InputInvalid(
             f"{name}: {fault}.",
-            "Add it." if missing else "Correct it, and send the request again.",
+            "Add it." if fault == _MISSING else "Correct it, and send the request again.",
             field=name,
         ) from None
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]

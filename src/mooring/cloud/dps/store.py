@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from mooring.cloud.dps.model import (
     CaCertificate,
@@ -20,9 +20,13 @@ from mooring.cloud.dps.model import (
     Operation,
     Registration,
     ServiceRecord,
+    Standing,
 )
+from mooring.cloud.dps.queries import Condition
 from mooring.cloud.preconditions import RecordConflict
 from mooring.cloud.work import Committer, Work
+
+RecordT = TypeVar("RecordT")
 
 
 class BasisChanged(RecordConflict):
@@ -45,6 +49,18 @@ class ReferenceMissing(RecordConflict):
         """Hold the name."""
         super().__init__(name)
         self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[RecordT]):
+    """Some records in the order of their folded ids.
+
+    `resume_after` is the id of the last record that was looked at, whether it fitted or not; None
+    when there is no further one.
+    """
+
+    records: tuple[RecordT, ...]
+    resume_after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +144,17 @@ class DpsStore(Committer, Protocol):
         ...
 
     async def list_enrollments(
-        self, *, after: str | None, limit: int
-    ) -> Sequence[IndividualEnrollment]:
-        """Return up to `limit` by folded id, beyond the folded id `after`."""
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        after: str | None,
+        limit: int,
+        scan: int,
+    ) -> Slice[Standing]:
+        """Return up to `limit` that fit, by folded id, beyond the folded id `after`.
+
+        Of `scan` records at most it is asked whether they fit.
+        """
         ...
 
     async def save_enrollment(
@@ -156,9 +180,15 @@ class DpsStore(Committer, Protocol):
         ...
 
     async def list_registrations(
-        self, *, enrollment_group_id: str | None, after: str | None, limit: int
-    ) -> Sequence[Registration]:
-        """Return up to `limit` by folded id, beyond `after`; of one group, or of all."""
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        enrollment_group_id: str | None,
+        after: str | None,
+        limit: int,
+        scan: int,
+    ) -> Slice[Registration]:
+        """Return up to `limit` that fit, of one group or of all; as `list_enrollments`."""
         ...
 
     async def delete_registration(self, registration_id: str, *, replaces: str) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "JsonMalformed",
     "PayloadMalformed",
     "PropertyBagMalformed",
+    "QueryMalformed",
     "SasExpired",
     "SasKeyMalformed",
     "SasMalformed",
@@ -102,6 +103,12 @@ class BodyTooLarge(PayloadMalformed):
     """A body above the size limit of its service."""
 
     code = "body-too-large"
+
+
+class QueryMalformed(AzureError):
+    """A query text beyond what is understood."""
+
+    code = "query-malformed"
 
 
 class TimestampMalformed(AzureError):

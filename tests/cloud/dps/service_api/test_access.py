@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from tests.support.service_api import ServiceClient, dps_error, service_client, 
 
 from mooring.cloud.accounts.model import AccessPolicy, ResourceKind, Right, new_policy_key
 from mooring.cloud.accounts.signatures import authenticate_signature
+from mooring.cloud.dps.service_api import OPERATIONS
 from mooring.protocol.azure.connection_strings import parse_connection_string
 from mooring.runtime.clock import SYSTEM_CLOCK
 
@@ -191,10 +193,14 @@ OPENED_BY = {
     Right.ENROLLMENT_READ: {
         ("GET", "/enrollments/x"),
         ("GET", "/enrollmentGroups/x"),
+        ("POST", "/enrollments/query"),
+        ("POST", "/enrollmentGroups/query"),
     },
     Right.ENROLLMENT_WRITE: {
         ("PUT", "/enrollments/x"),
         ("DELETE", "/enrollments/x"),
+        ("POST", "/enrollments"),
+        ("POST", "/enrollmentGroups"),
         ("POST", "/enrollments/x/attestationmechanism"),
         ("PUT", "/enrollmentGroups/x"),
         ("DELETE", "/enrollmentGroups/x"),
@@ -202,11 +208,25 @@ OPENED_BY = {
     },
     Right.REGISTRATION_STATUS_READ: {
         ("GET", "/registrations/x"),
+        ("POST", "/registrations/x/query"),
     },
     Right.REGISTRATION_STATUS_WRITE: {("DELETE", "/registrations/x")},
     Right.SERVICE_CONFIG: set(),
     Right.DEVICE_CONNECT: set(),
 }
+
+
+def test_every_operation_needs_a_right_that_is_tested() -> None:
+    tested = {
+        (method, path.replace("/x", "/{}"), right)
+        for right, operations in OPENED_BY.items()
+        for method, path in operations
+    }
+
+    assert tested == {
+        (operation.method, re.sub(r"{[^}]+}", "{}", operation.path), operation.right)
+        for operation in OPERATIONS
+    }
 
 
 @pytest.mark.parametrize("right", OPENED_BY)

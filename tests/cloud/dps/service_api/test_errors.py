@@ -20,6 +20,9 @@ SYMMETRIC = {"attestation": {"type": "symmetricKey"}}
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
+        ("PUT", "/enrollments", "POST"),
+        ("GET", "/enrollments/", "POST"),
+        ("DELETE", "/enrollmentGroups", "POST"),
         ("POST", "/enrollments/gw01", "DELETE, GET, PUT"),
         ("PATCH", "/enrollmentGroups/plant", "DELETE, GET, PUT"),
         ("PUT", "/registrations/gw01", "DELETE, GET"),

@@ -9,11 +9,12 @@ from mooring.cloud.dps.model import AllocationPolicy, LinkedHub, ServiceRecord
 from mooring.cloud.preconditions import RecordChanged
 from mooring.cloud.stores.sqlite.dps_authorities import AuthorityTables
 from mooring.cloud.stores.sqlite.dps_enrollments import EnrollmentTables
+from mooring.cloud.stores.sqlite.dps_lists import ListTables
 from mooring.cloud.stores.sqlite.dps_registrations import RegistrationTables
 from mooring.cloud.stores.sqlite.rows import SqliteWork, dump_json
 
 
-class SqliteDpsStore(AuthorityTables, EnrollmentTables, RegistrationTables):
+class SqliteDpsStore(AuthorityTables, EnrollmentTables, RegistrationTables, ListTables):
     """Adapter of `mooring.cloud.dps.store.DpsStore`."""
 
     async def open_service(self, new_id_scope: str) -> ServiceRecord:

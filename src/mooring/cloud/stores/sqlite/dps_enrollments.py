@@ -46,19 +46,6 @@ class EnrollmentTables(SqliteCommitter):
         )
         return None if row is None else to_enrollment(row)
 
-    async def list_enrollments(
-        self, *, after: str | None, limit: int
-    ) -> Sequence[IndividualEnrollment]:
-        """Return up to `limit` by folded id, beyond the folded id `after`."""
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                f"SELECT {ENROLLMENT_COLUMNS} FROM dps_enrollment WHERE registration_key > ?"
-                " ORDER BY registration_key LIMIT ?",
-                (after or "", limit),
-            ).fetchall()
-        )
-        return [to_enrollment(row) for row in rows]
-
     async def save_enrollment(
         self, enrollment: IndividualEnrollment, *, replaces: str | None, limit: int
     ) -> None:

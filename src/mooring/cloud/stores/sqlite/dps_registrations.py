@@ -29,13 +29,13 @@ from mooring.cloud.stores.sqlite.rows import (
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
 
-_COLUMNS = (
+REGISTRATION_COLUMNS = (
     "registration_id, status, substatus, assigned_hub, device_id, enrollment_group_id,"
     " error_code, error_message, thumbprint, etag, created_at, updated_at, attestation_type,"
     " initial_hub, payload"
 )
 _INSERT = (
-    f"INSERT OR REPLACE INTO dps_registration (registration_key, group_key, {_COLUMNS})"
+    f"INSERT OR REPLACE INTO dps_registration (registration_key, group_key, {REGISTRATION_COLUMNS})"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _BASIS = (
@@ -44,9 +44,13 @@ _BASIS = (
     " (SELECT etag FROM dps_registration WHERE registration_key = ?)"
 )
 
+STANDING_COLUMNS = ", ".join(
+    f"{table}.{name}"
+    for table, names in (("e", ENROLLMENT_COLUMNS), ("r", REGISTRATION_COLUMNS))
+    for name in names.split(", ")
+)
 _STANDING = (
-    f"SELECT {', '.join(f'e.{name}' for name in ENROLLMENT_COLUMNS.split(', '))},"
-    f" {', '.join(f'r.{name}' for name in _COLUMNS.split(', '))}"
+    f"SELECT {STANDING_COLUMNS}"
     " FROM (SELECT ? AS id) LEFT JOIN dps_enrollment e ON e.registration_key = id"
     " LEFT JOIN dps_registration r ON r.registration_key = id"
 )
@@ -63,39 +67,17 @@ class RegistrationTables(SqliteCommitter):
         row = self._database.read_now(
             lambda connection: connection.execute(_STANDING, (fold(registration_id),)).fetchone()
         )
-        enrollment, registration = row[:_ENROLLMENT_WIDTH], row[_ENROLLMENT_WIDTH:]
-        return (
-            None if enrollment[0] is None else to_enrollment(enrollment),
-            None if registration[0] is None else _to_registration(registration),
-        )
+        return to_standing(row)
 
     async def find_registration(self, registration_id: str) -> Registration | None:
         """Return one, in microseconds."""
         row = self._database.read_now(
             lambda connection: connection.execute(
-                f"SELECT {_COLUMNS} FROM dps_registration WHERE registration_key = ?",
+                f"SELECT {REGISTRATION_COLUMNS} FROM dps_registration WHERE registration_key = ?",
                 (fold(registration_id),),
             ).fetchone()
         )
-        return None if row is None else _to_registration(row)
-
-    async def list_registrations(
-        self, *, enrollment_group_id: str | None, after: str | None, limit: int
-    ) -> Sequence[Registration]:
-        """Return up to `limit` by folded id, beyond `after`; of one group, or of all."""
-        condition = "registration_key > ?"
-        values: tuple[str | int, ...] = (after or "", limit)
-        if enrollment_group_id is not None:
-            condition = f"group_key = ? AND {condition}"
-            values = (fold(enrollment_group_id), *values)
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                f"SELECT {_COLUMNS} FROM dps_registration WHERE {condition}"
-                " ORDER BY registration_key LIMIT ?",
-                values,
-            ).fetchall()
-        )
-        return [_to_registration(row) for row in rows]
+        return None if row is None else to_registration(row)
 
     async def delete_registration(self, registration_id: str, *, replaces: str) -> None:
         """Delete the record."""
@@ -160,7 +142,7 @@ class RegistrationTables(SqliteCommitter):
         )
         if row is None:
             return None
-        return Operation(operation_id, _to_registration(json.loads(row[0])), from_us(row[1]))
+        return Operation(operation_id, to_registration(json.loads(row[0])), from_us(row[1]))
 
     async def prune_operations(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` operations made before `before`; return how many."""
@@ -174,6 +156,17 @@ class RegistrationTables(SqliteCommitter):
             ).rowcount
 
         return await self._database.write(run)
+
+
+def to_standing(
+    row: Sequence[Any],
+) -> tuple[IndividualEnrollment | None, Registration | None]:
+    """Return what a row of `STANDING_COLUMNS` holds of either."""
+    enrollment, registration = row[:_ENROLLMENT_WIDTH], row[_ENROLLMENT_WIDTH:]
+    return (
+        None if enrollment[0] is None else to_enrollment(enrollment),
+        None if registration[0] is None else to_registration(registration),
+    )
 
 
 def _to_columns(registration: Registration) -> tuple[Any, ...]:
@@ -196,7 +189,8 @@ def _to_columns(registration: Registration) -> tuple[Any, ...]:
     )
 
 
-def _to_registration(row: Sequence[Any]) -> Registration:
+def to_registration(row: Sequence[Any]) -> Registration:
+    """Return the record of a row of `REGISTRATION_COLUMNS`."""
     return Registration(
         registration_id=row[0],
         status=RegistrationStatus(row[1]),
