@@ -22,6 +22,7 @@ def test_defaults_are_loopback_and_the_ports_that_azures_sdks_dial() -> None:
 
     assert settings.bind == settings.admin_addresses == ("127.0.0.1", "::1")
     assert (settings.mqtt_port, settings.admin_port) == (8883, 8081)
+    assert settings.https_port is None  # 443 where it is permitted
     assert settings.first_host_name == "localhost"
     assert settings.retry_after_s == 3
     assert settings.durability == "FULL"
@@ -72,6 +73,7 @@ def test_argument_wins_over_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ({"admin_bind": ""}, "admin_bind"),
         ({"mqtt_port": 65536}, "mqtt_port"),
         ({"mqtt_port": -1}, "mqtt_port"),
+        ({"https_port": 65536}, "https_port"),
         ({"host_name": "https://x"}, "host_name"),
         ({"host_name": "x:8883"}, "host_name"),
         ({"host_name": "x" * 64}, "host_name"),
@@ -101,6 +103,11 @@ def test_address_named_twice_is_served_once() -> None:
 def test_equal_ports_on_one_address_are_refused() -> None:
     with pytest.raises(pydantic.ValidationError, match="mqtt_port and admin_port"):
         CloudSettings(mqtt_port=9000, admin_port=9000)
+
+    with pytest.raises(pydantic.ValidationError, match="mqtt_port and https_port"):
+        CloudSettings(mqtt_port=443, https_port=443)
+    with pytest.raises(pydantic.ValidationError, match="https_port and admin_port"):
+        CloudSettings(https_port=9000, admin_port=9000)
 
     CloudSettings(mqtt_port=9000, admin_port=9000, admin_bind=("127.0.0.2",))
     CloudSettings(mqtt_port=0, admin_port=0)

@@ -22,6 +22,7 @@ from mooring.cli.output import (
     exit_with_error,
     print_facts,
 )
+from mooring.cli.rendering import print_https_fallback
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,6 +92,7 @@ def info(call: CloudCall) -> None:
     shown: dict[str, object] = {
         "Global device endpoint": facts["global_endpoint"],
         "ID Scope": facts["id_scope"],
+        "HTTPS": facts["service_url"],
         "ports": ", ".join(f"{name} {port}" for name, port in facts["ports"].items()),
         "server CA": facts["ca_file"],
         "storage": " ".join(filter(None, (storage["state"], storage["reason"]))),
@@ -100,6 +102,7 @@ def info(call: CloudCall) -> None:
         shown[f"IoT Hub {hub.get('name', '')}".strip()] = hub["host_name"]
         shown["  connection string"] = hub.get("connection_string")
     print_facts({name: value for name, value in shown.items() if value is not None})
+    print_https_fallback(facts["https_fallback"])
     console.print("\n[dim]An SDK trusts this cloud by its server CA:[/]")
     ca_file = facts["ca_file"]
     print_facts(

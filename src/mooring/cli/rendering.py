@@ -50,6 +50,17 @@ def short_time(value: str | None) -> str | None:
     return None if value is None else f"{value[:10]} {value[11:19]}Z"
 
 
+def print_https_fallback(fallback: Mapping[str, Any] | None) -> None:
+    """Print why HTTPS is not on 443, how to have it there, and what cannot be used until then."""
+    if fallback is None:
+        return
+    console.print(f"\n[yellow]{escape(fallback['cause'])}.[/]", soft_wrap=True)
+    console.print(f"  {escape(fallback['remedy'])}", soft_wrap=True)
+    console.print("  Until then these SDKs, which dial 443 whatever they are told, cannot be used:")
+    for client in fallback["unusable"]:
+        console.print(f"  - {escape(client)}", soft_wrap=True)
+
+
 def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
     """Print attempt records, each with its stages and, where it failed, cause and remedy."""
     if not attempts:

@@ -200,6 +200,8 @@ def _facts(state: Path) -> dict[str, Any]:
         "global_endpoint": cloud["global_endpoint"],
         "hubs": cloud["hubs"],
         "ca_file": cloud["ca_file"],
+        "service_url": cloud["service_url"],
+        "https_fallback": cloud["https_fallback"],
         "cloud_url": cloud["api_url"],
         "gateway_url": gateway["api_url"],
     }

@@ -28,7 +28,7 @@ from mooring.cli.output import (
     print_facts,
 )
 from mooring.cli.processes import READY_TIMEOUT_S
-from mooring.cli.rendering import short_time
+from mooring.cli.rendering import print_https_fallback, short_time
 from mooring.cli.supervising import (
     Addresses,
     running_facts,
@@ -307,9 +307,11 @@ def _print_where(facts: dict[str, Any]) -> None:
             "Global device endpoint": facts["global_endpoint"],
             "ID Scope": facts["id_scope"],
             "IoT Hub": ", ".join(hub["host_name"] for hub in facts["hubs"]),
+            "HTTPS": facts["service_url"],
             "server CA": facts["ca_file"],
             "cloud API": facts["cloud_url"],
             "gateway API": facts["gateway_url"],
             "state folder": facts["state"],
         }
     )
+    print_https_fallback(facts["https_fallback"])

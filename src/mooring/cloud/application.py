@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mooring.cloud.accounts.model import ResourceKind
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
+from mooring.cloud.doors import Doors
 from mooring.cloud.dps.begun_attempts import BegunAttempts
 from mooring.cloud.dps.device_requests import DeviceRequests
 from mooring.cloud.dps.model import LinkedHub
@@ -23,12 +24,11 @@ from mooring.cloud.errors import StateFolderUnusable
 from mooring.cloud.facts import ADMIN_PREFIX, cloud_facts, write_facts
 from mooring.cloud.frontdoor.door import FrontDoor
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
-from mooring.cloud.https_port import https_fallback, start_https_listeners
 from mooring.cloud.hub.model import DEFAULT_PARTITIONS, Hub, Retention
 from mooring.cloud.hub.mqtt import HubMqtt
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.linked_hubs import OwnHubs
-from mooring.cloud.listening import names_of_addresses, start_listeners
+from mooring.cloud.listening import names_of_addresses
 from mooring.cloud.server_identity import CHECK_EVERY_S, ServerIdentity
 from mooring.cloud.settings import CloudSettings
 from mooring.cloud.stores.sqlite import MIGRATIONS
@@ -47,14 +47,11 @@ from mooring.storage.database import Database
 from mooring.storage.errors import StorageError
 from mooring.storage.lock import FolderLock
 from mooring.storage.state import StorageCondition
-from mooring.transport.limits import ListenerLimits
-from mooring.transport.listener import TlsListener
 from mooring.transport.server_tls import ServerTls
 
 if TYPE_CHECKING:
     from mooring.cloud.api.context import CloudServices
     from mooring.cloud.api.server import AdminServer
-    from mooring.cloud.frontdoor.https import HttpsDoor
 
 FIRST_HUB = "hub"
 """Name of the hub that is there from the first start."""
@@ -79,9 +76,6 @@ class CloudApplication:
         self._started_at = clock.now()
         self._tasks = TaskKeeper()
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self._listeners: list[TlsListener] = []
-        self._https_listeners: list[TlsListener] = []
-        self._https: HttpsDoor | None = None
         self._admin: AdminServer | None = None
         self._services: CloudServices | None = None
 
@@ -110,12 +104,12 @@ class CloudApplication:
     @property
     def mqtt_port(self) -> int:
         """Return the port of MQTT over TLS."""
-        return self._listeners[0].port
+        return self.doors.mqtt_port
 
     @property
     def https_port(self) -> int:
         """Return the port of HTTPS and of MQTT over WebSocket."""
-        return self._https_listeners[0].port
+        return self.doors.https_port
 
     @property
     def api_url(self) -> str:
@@ -163,15 +157,16 @@ class CloudApplication:
                 "reason": self.database.state.reason,
                 "remedy": self.database.state.remedy,
             },
-            "connections": self._connections(),
+            "connections": {**self.doors.connections, "hub_devices": self.hub_door.connections},
             "server_certificate": {
                 "not_after": self.identity.certificate.not_valid_after_utc.isoformat()
             },
         }
         if with_keys:
-            host_name = self.settings.first_host_name
+            # With the port, where it is not 443: some SDKs dial it then.
+            authority = str(facts["service_url"]).removeprefix("https://")
             facts["dps_connection_string"] = await self.accounts.owner_connection_string(
-                ResourceKind.DPS, self.dps.id_scope, host_name
+                ResourceKind.DPS, self.dps.id_scope, authority
             )
             for hub in facts["hubs"]:
                 hub["connection_string"] = await self.accounts.owner_connection_string(
@@ -204,7 +199,7 @@ class CloudApplication:
         _log.info(
             "cloud is up",
             id_scope=self.dps.id_scope,
-            mqtt=f"{','.join(listener.address for listener in self._listeners)}:{self.mqtt_port}",
+            mqtt=f"{','.join(self.doors.addresses)}:{self.mqtt_port}",
             https=self.https_port,
             api=self.api_url,
             state=str(settings.state_dir),
@@ -316,20 +311,9 @@ class CloudApplication:
         )
         self.front_door.start()
         self._closers.append(self.front_door.close)
-        self._listener_limits = ListenerLimits(
-            max_connections=settings.max_connections,
-            max_connections_per_address=settings.max_connections_per_address,
-        )
-        self._listeners = await start_listeners(
-            "MQTT over TLS",
-            self.front_door.application,
-            addresses=settings.bind,
-            port=settings.mqtt_port,
-            tls=tls,
-            limits=self._listener_limits,
-            on_handshake_failed=self.front_door.handshake_failed,
-        )
-        self._closers.append(self._close_listeners)
+        self.doors = Doors(settings, self.front_door, tls)
+        self._closers.append(self._close_doors)
+        await self.doors.open_mqtt()
 
     async def _start_apis(self) -> None:
         # Imported late: FastAPI takes longer to import than all the rest, and devices that
@@ -348,9 +332,8 @@ class CloudApplication:
             create_hub=self.create_hub,
             clock=self._clock,
         )
-        await self._start_https(
-            apis.https.HttpsDoor(self.front_door, apis.azure.create_azure_app(services))
-        )
+        azure = apis.azure.create_azure_app(services)
+        await self.doors.open_https(apis.https.HttpsDoor(self.front_door, azure))
         self._admin = apis.server.AdminServer.bind(
             self.settings.admin_addresses, self.settings.admin_port
         )
@@ -361,28 +344,8 @@ class CloudApplication:
             key_file=self.identity.key_file,
         )
 
-    async def _start_https(self, door: HttpsDoor) -> None:
-        self._https = door
-        door.start()
-        self._https_listeners = await start_https_listeners(
-            door.application,
-            addresses=self.settings.bind,
-            port=self.settings.https_port,
-            tls=self._tls,
-            limits=self._listener_limits,
-            on_handshake_failed=self.front_door.handshake_failed,
-        )
-
-    async def _close_listeners(self) -> None:
-        # All at once, so that they drain in the same seconds.
-        await asyncio.gather(
-            *(
-                listener.close(self.settings.drain_s)
-                for listener in (*self._listeners, *self._https_listeners)
-            )
-        )
-        if self._https is not None:
-            await self._https.close()
+    async def _close_doors(self) -> None:
+        await self.doors.close()
         self.begun_attempts.close()
 
     # -- while it runs -------------------------------------------------------------------------
@@ -429,10 +392,10 @@ class CloudApplication:
             started_at=self._started_at,
             id_scope=self.dps.id_scope,
             host_name=self.settings.first_host_name,
-            addresses=[listener.address for listener in self._listeners],
+            addresses=self.doors.addresses,
             mqtt_port=self.mqtt_port,
             https_port=self.https_port,
-            https_fallback=https_fallback(self.settings.https_port, self.https_port),
+            https_fallback=self.doors.https_fallback,
             admin_port=self._admin.port,
             api_url=self.api_url,
             ca_file=self.identity.ca_file,
@@ -443,19 +406,6 @@ class CloudApplication:
 
     def _write_facts(self) -> None:
         write_facts(self.settings.cloud_dir, self._facts())
-
-    def _connections(self) -> dict[str, int]:
-        counters = [listener.counters for listener in (*self._listeners, *self._https_listeners)]
-        return {
-            "open": sum(counter.open_connections for counter in counters),
-            "hub_devices": self.hub_door.connections,
-            "handshakes_ok": sum(counter.handshakes_ok for counter in counters),
-            "handshakes_failed": sum(counter.handshakes_failed for counter in counters),
-            "https_open": sum(
-                listener.counters.open_connections for listener in self._https_listeners
-            ),
-            "https_requests": 0 if self._https is None else self._https.requests,
-        }
 
 
 async def serve(settings: CloudSettings, stop: asyncio.Event) -> None:

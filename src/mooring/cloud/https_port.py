@@ -16,8 +16,8 @@ from mooring.transport.server_tls import ServerTls
 
 FALLBACK_HTTPS_PORT = 9443
 
-GRANT_COMMAND = "sudo sysctl -w net.ipv4.ip_unprivileged_port_start=443"
-"""Lets every user of this machine have ports from 443 up, until the next boot; IPv6 too."""
+GRANT_COMMAND = "sudo sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
+"""Lets every user of this machine have ports from that one up, until the next boot; IPv6 too."""
 
 FIXED_TO_443 = (
     "azure-iot-device (Python): MQTT over WebSocket, file upload",
@@ -57,7 +57,14 @@ async def start_https_listeners(
         )
 
     if port is not None:
-        return await start(port)
+        try:
+            return await start(port)
+        except PortNotPermitted as error:
+            raise PortNotPermitted(
+                error.message,
+                f"allow it by `{GRANT_COMMAND.format(port=port)}`, or give a higher port with "
+                "--https-port",
+            ) from error
     try:
         return await start(STANDARD_HTTPS_PORT)
     except PortNotPermitted:
@@ -77,6 +84,7 @@ def https_fallback(wanted: int | None, port: int) -> dict[str, Any] | None:
         return None
     return {
         "cause": f"HTTPS is on port {port}, since this user may not bind {STANDARD_HTTPS_PORT}",
-        "remedy": f"to have {STANDARD_HTTPS_PORT}: {GRANT_COMMAND}, then start again",
+        "remedy": f"Allow it by `{GRANT_COMMAND.format(port=STANDARD_HTTPS_PORT)}`, "
+        "then start again.",
         "unusable": list(FIXED_TO_443),
     }

@@ -395,7 +395,7 @@ def test_close_lets_a_registration_that_runs_finish(
             cloud.call(cloud.application.database.submit, block, lambda result, error: None)
             started.wait(10)
             raw.publish(REGISTER, b"")
-            (listener,) = cloud.application._listeners
+            (listener,) = cloud.application.doors._mqtt
             wait_for(lambda: cloud.application.front_door.tasks._tasks)
             stopper = threading.Thread(target=cloud.stop)
             stopper.start()
