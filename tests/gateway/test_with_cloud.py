@@ -21,6 +21,7 @@ from tests.support.gateways import (
     self_signed,
     signed_by,
 )
+from tests.support.resource_api import resource_client
 
 from mooring.gateway.transports import faults
 from mooring.pki.certificates import dump_certificate, sha256_thumbprint
@@ -70,16 +71,18 @@ async def failed(gateway: Gateway) -> tuple[str, str, str]:
 
 def verify(server: CloudProcess, name: str, authority: Any) -> None:
     """Prove possession of a CA as the guide does, by code and verification certificate."""
-    with server.api() as api:
-        answer = api.post(f"dps/certificates/{name}/generateVerificationCode")
-        assert answer.is_success, answer.text
-        code = answer.json()["properties"]["verificationCode"]
+    where = f"certificates/{name}"
+    with resource_client(server) as arm:
+        given = arm.got("POST", f"{where}/generateVerificationCode", if_match="*")
         issued = issue_verification(
-            code, authority, now=SYSTEM_CLOCK.now(), algorithm=KeyAlgorithm.EC_P256
+            given["properties"]["verificationCode"],
+            authority,
+            now=SYSTEM_CLOCK.now(),
+            algorithm=KeyAlgorithm.EC_P256,
         )
         body = {"certificate": dump_certificate(issued.certificate)}
-        answer = api.post(f"dps/certificates/{name}/verify", json=body)
-        assert answer.is_success, answer.text
+        verified = arm.got("POST", f"{where}/verify", body, if_match=given["etag"])
+    assert verified["properties"]["isVerified"] is True
 
 
 async def test_individual_way_when_enrolled_connects_and_telemetry_is_read_back(

@@ -6,7 +6,7 @@ import base64
 import re
 import secrets
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import httpx
 import pytest
 from tests.support import authority
 from tests.support.certificates import Credential, certify, key_of
+from tests.support.clocks import StandingClock
 from tests.support.cloud import CloudThread
 from tests.support.resource_api import SERVICE, ResourceClient, arm_error, resource_client
 
@@ -370,6 +371,30 @@ def test_verification_certificate_wrong_cn_other_ca_old_code_stale_etag_all_reje
     assert arm.got("GET", f"certificates/{name}") == before
     assert before["properties"]["isVerified"] is False
     assert verify(right, current).json()["properties"]["isVerified"] is True
+
+
+def test_code_of_yesterday_is_neither_shown_nor_taken(
+    arm: ResourceClient,
+    cloud: CloudThread,
+    name: str,
+    top: Issued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uploaded(arm, name, top)
+    given = coded(arm, name)
+    proof = authority.verification(given["properties"]["verificationCode"], top)
+    assert cloud.application is not None
+    clock = StandingClock(datetime.now(UTC) + timedelta(hours=24, minutes=1))
+    monkeypatch.setattr(cloud.application.dps.certificates, "_clock", clock)
+
+    body = {"certificate": proof.certificate_pem}
+    refused = arm.call("POST", f"certificates/{name}/verify", body, if_match=given["etag"])
+
+    arm_error(refused, 400, "verification-code-expired")
+    shown = arm.got("GET", f"certificates/{name}")
+    assert shown["etag"] == given["etag"]
+    assert shown["properties"]["isVerified"] is False
+    assert "verificationCode" not in shown["properties"]
 
 
 def test_every_other_way_to_prove_nothing_is_named_and_changes_nothing(
