@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from mooring.cloud.dps.model import (
     SymmetricKeySlots,
 )
 from mooring.cloud.dps.service import DpsService
+from mooring.cloud.dps.webhook import HttpWebhook
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.linked_hubs import OwnHubs
@@ -43,18 +45,28 @@ class CloudWorld:
     dps: DpsService
     hubs: HubService
     hub: Hub
+    webhook: HttpWebhook
     last_attempt: Attempt | None = None
 
     @classmethod
-    async def open(cls, stores: Stores, *, rules: SubjectRules = SubjectRules.AZURE) -> CloudWorld:
+    async def open(
+        cls,
+        stores: Stores,
+        *,
+        rules: SubjectRules = SubjectRules.AZURE,
+        webhook: HttpWebhook | None = None,
+    ) -> CloudWorld:
         clock = StandingClock()
         hubs = await HubService.start(stores.hub, clock=clock)
-        dps = await DpsService.start(stores.dps, OwnHubs(hubs), clock=clock, subject_rules=rules)
+        webhook = webhook or HttpWebhook()
+        dps = await DpsService.start(
+            stores.dps, OwnHubs(hubs), webhook=webhook, clock=clock, subject_rules=rules
+        )
         if hubs.hubs.list():
-            return cls(stores, clock, dps, hubs, hubs.hubs.list()[0])
+            return cls(stores, clock, dps, hubs, hubs.hubs.list()[0], webhook)
         hub = await hubs.hubs.create("first", "localhost")
         await dps.linked_hubs.link(LinkedHub("localhost"))
-        return cls(stores, clock, dps, hubs, hub)
+        return cls(stores, clock, dps, hubs, hub, webhook)
 
     async def register(
         self,
@@ -163,6 +175,15 @@ class CloudWorld:
         )
         assert isinstance(group.attestation, SymmetricKeys)
         return group.attestation
+
+    def twin(self, host_name: str, device_id: str = "edgegw01") -> tuple[Any, Any] | None:
+        """Return tags and desired properties that a hub's device was given; None: no device."""
+        hub = self.hubs.hubs.by_host_name(host_name)
+        row = self.stores.initial_twin(hub.hub_id, device_id)
+        if row is None:
+            return None
+        tags, desired = (None if text is None else json.loads(text) for text in row)
+        return tags, desired
 
     def token(
         self,

@@ -20,6 +20,7 @@ from mooring.cloud.dps.model import LinkedHub
 from mooring.cloud.dps.mqtt import DpsMqtt
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.dps.throttling import Throttling
+from mooring.cloud.dps.webhook import HttpWebhook
 from mooring.cloud.errors import StateFolderUnusable
 from mooring.cloud.facts import ADMIN_PREFIX, cloud_facts, write_facts
 from mooring.cloud.frontdoor.door import FrontDoor
@@ -190,6 +191,8 @@ class CloudApplication:
         await self._start_identity()
         await self._start_front_door()
         await self._start_apis()
+        # Closed before the listeners: no device that waits for a webhook holds up their end.
+        self._closers.append(self._webhook.close)
         self._write_facts()
         self._closers.append(self._tasks.close)
         self._tasks.spawn(self._housekeep_dps(), name="dps-housekeeping")
@@ -248,9 +251,11 @@ class CloudApplication:
             clock=self._clock,
         )
         self._closers.append(self.hub.close)
+        self._webhook = HttpWebhook()
         self.dps = await DpsService.start(
             SqliteDpsStore(self.database),
             OwnHubs(self.hub),
+            webhook=self._webhook,
             verifier=verifier,
             subject_rules=settings.subject_rules,
             clock=self._clock,

@@ -17,5 +17,7 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.fixture
-async def world(stores: Stores) -> CloudWorld:
-    return await CloudWorld.open(stores)
+async def world(stores: Stores) -> AsyncIterator[CloudWorld]:
+    opened = await CloudWorld.open(stores)
+    yield opened
+    await opened.webhook.close()

@@ -71,6 +71,11 @@ class Entitled:
         return enrollment.enrollment_group_id
 
     @property
+    def current_hub(self) -> str | None:
+        """Return the hub that the device was assigned to so far."""
+        return None if self.former is None else self.former.assigned_hub
+
+    @property
     def is_disabled(self) -> bool:
         """Return whether the enrollment is a block."""
         return self.enrollment.terms.provisioning_status is ProvisioningStatus.DISABLED

@@ -127,6 +127,13 @@ class EtagMismatch(DpsError):
     error_code = DpsErrorCode.PRECONDITION_FAILED
 
 
+class ShuttingDown(DpsError):
+    """The service is closing before it could decide; the device comes again."""
+
+    code = "shutting-down"
+    error_code = DpsErrorCode.SERVICE_UNAVAILABLE
+
+
 class Overloaded(DpsError):
     """Too many changes of the same record at one time; the caller tries again."""
 

@@ -14,6 +14,7 @@ from mooring.cloud.dps.model import (
     AllocationPolicy,
     CertificateSlot,
     EnrollmentTerms,
+    InitialTwin,
     Slot,
     StoredCertificate,
 )
@@ -174,9 +175,15 @@ def check_terms(terms: EnrollmentTerms) -> EnrollmentTerms:
         )
     _check_custom_allocation(terms)
     if terms.initial_twin is not None:
-        _check_size(terms.initial_twin.tags, MAX_TAGS_BYTES, "initialTwin.tags")
-        _check_size(terms.initial_twin.desired, MAX_DESIRED_BYTES, "initialTwin.properties.desired")
+        check_initial_twin(terms.initial_twin)
     return terms
+
+
+def check_initial_twin(twin: InitialTwin) -> InitialTwin:
+    """Return `twin` if a hub can take it. Raises InputInvalid."""
+    _check_size(twin.tags, MAX_TAGS_BYTES, "initialTwin.tags")
+    _check_size(twin.desired, MAX_DESIRED_BYTES, "initialTwin.properties.desired")
+    return twin
 
 
 def check_device_information(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -6,30 +6,22 @@ import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
-from mooring.cloud.dps.allocation import NoHub, choose_hub
+from mooring.cloud.dps.allocation import Allocation, AllocationFailed, Allocator
+from mooring.cloud.dps.allocation_webhook import AllocationWebhook, AskedOnce
 from mooring.cloud.dps.attesting import Attestor, Entitled
 from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.errors import DpsError, Overloaded
-from mooring.cloud.dps.hubs import DeviceAssignment, LinkedHubs
-from mooring.cloud.dps.linking import LinkedHubService
-from mooring.cloud.dps.model import (
-    IndividualEnrollment,
-    Operation,
-    RegisterCommand,
-    Registration,
-    ReprovisionPolicy,
-    SubjectRules,
-)
+from mooring.cloud.dps.hubs import LinkedHubs
+from mooring.cloud.dps.model import Operation, RegisterCommand, Registration
 from mooring.cloud.dps.registrations import registration_missing
+from mooring.cloud.dps.reprovisioning import Assignment, assign, policy_for
 from mooring.cloud.dps.store import BasisChanged, DpsStore, RegistrationBasis
 from mooring.cloud.etags import new_etag
 from mooring.cloud.preconditions import MAX_TRIES, RecordsFull
 from mooring.cloud.work import Work
-from mooring.pki.verifier import ChainVerifier
 from mooring.protocol.azure.error_codes import DpsErrorCode
-from mooring.protocol.azure.registration_state import RegistrationStatus, RegistrationSubstatus
+from mooring.protocol.azure.registration_state import RegistrationStatus
 from mooring.runtime.attempts import Failure
 from mooring.runtime.clock import Clock
 
@@ -64,22 +56,21 @@ class Registrar:
         store: DpsStore,
         hubs: LinkedHubs,
         authorities: AuthorityCache,
-        linked: LinkedHubService,
+        attestor: Attestor,
+        allocator: Allocator,
+        webhook: AllocationWebhook,
         *,
         id_scope: str,
-        verifier: ChainVerifier,
-        subject_rules: SubjectRules,
         clock: Clock,
         limit: int = MAX_REGISTRATIONS,
     ) -> None:
-        """Answer for `id_scope`; keep up to `limit` records."""
+        """Keep up to `limit` records; `authorities` are those that `attestor` looks at."""
         self._store = store
         self._hubs = hubs
         self._authorities = authorities
-        self._linked = linked
-        self._attestor = Attestor(
-            store, authorities, id_scope=id_scope, verifier=verifier, subject_rules=subject_rules
-        )
+        self._attestor = attestor
+        self._allocator = allocator
+        self._webhook = webhook
         self._clock = clock
         self._limit = limit
         # Operation ids have the shape that the real service's have: a number, 16 hex digits that
@@ -113,12 +104,13 @@ class Registrar:
     async def _register(self, command: RegisterCommand) -> Operation:
         recorder = command.recorder
         leaf = self._attestor.begin(command)
+        webhook = AskedOnce(self._webhook)
         for _ in range(MAX_TRIES):
-            now = self._clock.now()
-            entitled = await self._attestor.entitle(command, leaf, now)
-            decision = self._decide(command, entitled, now)
+            entitled = await self._attestor.entitle(command, leaf, self._clock.now())
+            decision = await self._decide(command, entitled, webhook)
+            registration = decision.registration
             operation = Operation(
-                f"{self._operation_prefix}{uuid.uuid4()}", decision.registration, now
+                f"{self._operation_prefix}{uuid.uuid4()}", registration, registration.updated_at
             )
             try:
                 results = await self._store.commit(
@@ -139,8 +131,8 @@ class Registrar:
                 ) from None
             for hub_work, changed in zip(decision.hub_works, results[1:], strict=True):
                 if changed:
-                    assert decision.registration.device_id is not None
-                    hub_work.then(hub_work.host_name, decision.registration.device_id)
+                    assert registration.device_id is not None
+                    hub_work.then(hub_work.host_name, registration.device_id)
             if decision.failure is None:
                 recorder.passed(operation.operation_id)
             else:
@@ -153,7 +145,9 @@ class Registrar:
             wire_message=DpsErrorCode.THROTTLED.text,
         )
 
-    def _decide(self, command: RegisterCommand, entitled: Entitled, now: datetime) -> _Decision:
+    async def _decide(
+        self, command: RegisterCommand, entitled: Entitled, webhook: AllocationWebhook
+    ) -> _Decision:
         recorder = command.recorder
         if entitled.is_disabled:
             group = entitled.enrollment_group_id is not None
@@ -164,130 +158,89 @@ class Registrar:
                 "Enable it if the device is to register; it is a block set on purpose.",
             )
             return _Decision(
-                self._record(command, entitled, RegistrationStatus.DISABLED, now),
+                self._record(command, entitled, RegistrationStatus.DISABLED),
                 entitled.basis,
                 (),
                 failure,
             )
         recorder.passed(entitled.name)
         recorder.begin("allocation")
+        policy = policy_for(entitled.enrollment.terms, command.api_version)
         try:
-            host_name = self._allocate(command, entitled)
-        except NoHub as error:
-            failure = Failure("allocation", "no-linked-hub", error.cause, error.remedy)
+            allocation = await self._allocator.allocate(command, entitled, policy, webhook)
+        except AllocationFailed as failed:
+            failure = Failure("allocation", failed.code, failed.cause, failed.remedy)
             return _Decision(
-                self._record(command, entitled, RegistrationStatus.FAILED, now),
+                self._record(command, entitled, RegistrationStatus.FAILED, failed=failed),
                 entitled.basis,
                 (),
                 failure,
             )
-        recorder.passed(host_name)
+        recorder.passed(allocation.host_name)
         recorder.begin("record")
+        before = entitled.current_hub
+        assignment = assign(
+            command.registration_id,
+            entitled,
+            policy,
+            allocation,
+            former_hub_exists=before is not None and self._hubs.has_hub(before),
+        )
         registration = self._record(
-            command, entitled, RegistrationStatus.ASSIGNED, now, host_name=host_name
+            command,
+            entitled,
+            RegistrationStatus.ASSIGNED,
+            assignment=assignment,
+            allocation=allocation,
         )
-        return _Decision(
-            registration, entitled.basis, self._prepare_hub(registration, entitled), None
-        )
-
-    def _allocate(self, command: RegisterCommand, entitled: Entitled) -> str:
-        former = entitled.former
-        present = [hub for hub in self._linked.current if self._hubs.has_hub(hub.host_name)]
-        stays = not _policy(entitled).update_hub_assignment
-        if stays and former is not None and former.assigned_hub is not None:
-            if self._hubs.has_hub(former.assigned_hub):
-                return former.assigned_hub
-            raise NoHub(
-                f"The device stays with {former.assigned_hub!r} (re-provisioning policy: never), "
-                "but there is no such hub any more.",
-                "Delete the device's registration record, so that it is assigned anew, or change "
-                "the re-provisioning policy.",
-            )
-        return choose_hub(command.registration_id, entitled.enrollment.terms, present)
+        return _Decision(registration, entitled.basis, self._prepare_hubs(assignment), None)
 
     def _record(
         self,
         command: RegisterCommand,
         entitled: Entitled,
         status: RegistrationStatus,
-        now: datetime,
         *,
-        host_name: str | None = None,
+        assignment: Assignment | None = None,
+        allocation: Allocation | None = None,
+        failed: AllocationFailed | None = None,
     ) -> Registration:
+        now = self._clock.now()
         former = entitled.former
-        assigned_hub = None if former is None else former.assigned_hub
-        device_id = None if former is None else former.device_id
-        substatus = None
-        if host_name is not None:
-            # Azure: another device id in the enrollment counts once the record is deleted.
-            enrollment = entitled.enrollment
-            wanted = enrollment.device_id if isinstance(enrollment, IndividualEnrollment) else None
-            device_id = device_id or wanted or command.registration_id
-            substatus = RegistrationSubstatus.INITIAL_ASSIGNMENT
-            if assigned_hub not in (None, host_name):
-                substatus = (
-                    RegistrationSubstatus.DEVICE_DATA_MIGRATED
-                    if _policy(entitled).migrate_device_data
-                    else RegistrationSubstatus.DEVICE_DATA_RESET
-                )
-            assigned_hub = host_name
-        failed = status is RegistrationStatus.FAILED
+        hub, device_id, initial_hub = (
+            (None, None, None)
+            if former is None
+            else (former.assigned_hub, former.device_id, former.initial_hub)
+        )
+        if assignment is not None:
+            hub, device_id = assignment.host_name, assignment.device.device_id
         return Registration(
             # Azure: the spelling first seen is kept.
             registration_id=command.registration_id if former is None else former.registration_id,
             status=status,
-            substatus=substatus,
-            assigned_hub=assigned_hub,
+            substatus=None if assignment is None else assignment.substatus,
+            assigned_hub=hub,
             device_id=device_id,
             enrollment_group_id=entitled.enrollment_group_id,
-            error_code=int(DpsErrorCode.HUB_NOT_SPECIFIED) if failed else None,
-            error_message=DpsErrorCode.HUB_NOT_SPECIFIED.text if failed else None,
+            error_code=None if failed is None else int(failed.error_code),
+            error_message=None if failed is None else failed.text,
             thumbprint=entitled.thumbprint,
             etag=new_etag(),
             created_at=now if former is None else former.created_at,
             updated_at=now,
             attestation_type=entitled.attestation_type,
-            initial_hub=assigned_hub
-            if former is None or former.initial_hub is None
-            else former.initial_hub,
+            initial_hub=initial_hub or hub,
+            payload=None if allocation is None else allocation.payload,
         )
 
-    def _prepare_hub(self, registration: Registration, entitled: Entitled) -> tuple[_HubWork, ...]:
-        assert registration.assigned_hub is not None
-        assert registration.device_id is not None
-        former = entitled.former
-        policy = _policy(entitled)
-        before = None if former is None else former.assigned_hub
-        works = [
-            _HubWork(
-                self._hubs.prepare_device(
-                    registration.assigned_hub,
-                    DeviceAssignment(
-                        device_id=registration.device_id,
-                        credentials=entitled.credentials,
-                        initial_twin=entitled.enrollment.terms.initial_twin,
-                        # Azure: on the same hub, the policy "reset" is a factory reset.
-                        reset_twin=before is not None
-                        and policy.update_hub_assignment
-                        and not policy.migrate_device_data,
-                        iot_edge=entitled.enrollment.terms.iot_edge,
-                    ),
-                ),
-                registration.assigned_hub,
-                self._hubs.credentials_changed,
-            )
-        ]
-        moved = before is not None and before != registration.assigned_hub
-        if moved and before is not None and self._hubs.has_hub(before):
-            works.append(
-                _HubWork(
-                    self._hubs.prepare_removal(before, registration.device_id),
-                    before,
-                    self._hubs.removed,
-                )
-            )
-        return tuple(works)
-
-
-def _policy(entitled: Entitled) -> ReprovisionPolicy:
-    return entitled.enrollment.terms.reprovision_policy or ReprovisionPolicy()
+    def _prepare_hubs(self, assignment: Assignment) -> tuple[_HubWork, ...]:
+        hubs = self._hubs
+        host_name, device = assignment.host_name, assignment.device
+        enter = _HubWork(
+            hubs.prepare_device(host_name, device), host_name, hubs.credentials_changed
+        )
+        left = assignment.leaves
+        if left is None:
+            return (enter,)
+        # In this order: what migrates is read before it is removed.
+        return enter, _HubWork(hubs.prepare_removal(left, device.device_id), left, hubs.removed)

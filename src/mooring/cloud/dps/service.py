@@ -5,6 +5,9 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+from mooring.cloud.dps.allocation import Allocator
+from mooring.cloud.dps.allocation_webhook import AllocationWebhook
+from mooring.cloud.dps.attesting import Attestor
 from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.certificates import CertificateService
 from mooring.cloud.dps.configuration import Configuration
@@ -13,7 +16,12 @@ from mooring.cloud.dps.errors import OperationNotFound
 from mooring.cloud.dps.groups import GroupService
 from mooring.cloud.dps.hubs import LinkedHubs
 from mooring.cloud.dps.linking import LinkedHubService
-from mooring.cloud.dps.model import Operation, RegisterCommand, Registration, SubjectRules
+from mooring.cloud.dps.model import (
+    Operation,
+    RegisterCommand,
+    Registration,
+    SubjectRules,
+)
 from mooring.cloud.dps.registering import Registrar
 from mooring.cloud.dps.registrations import RegistrationService
 from mooring.cloud.dps.store import DpsStore
@@ -50,6 +58,7 @@ class DpsService:
         hubs: LinkedHubs,
         authorities: AuthorityCache,
         configuration: Configuration,
+        webhook: AllocationWebhook,
         *,
         verifier: ChainVerifier,
         subject_rules: SubjectRules,
@@ -69,10 +78,16 @@ class DpsService:
             store,
             hubs,
             authorities,
-            self.linked_hubs,
+            Attestor(
+                store,
+                authorities,
+                id_scope=self.id_scope,
+                verifier=verifier,
+                subject_rules=subject_rules,
+            ),
+            Allocator(hubs, configuration),
+            webhook,
             id_scope=self.id_scope,
-            verifier=verifier,
-            subject_rules=subject_rules,
             clock=clock,
         )
 
@@ -82,17 +97,22 @@ class DpsService:
         store: DpsStore,
         hubs: LinkedHubs,
         *,
+        webhook: AllocationWebhook,
         verifier: ChainVerifier | None = None,
         subject_rules: SubjectRules = SubjectRules.AZURE,
         clock: Clock = SYSTEM_CLOCK,
     ) -> DpsService:
-        """Open the service that `store` holds, making its ID scope if it has none."""
-        service = await store.open_service(f"0ne{secrets.token_hex(4).upper()}")
+        """Open the service that `store` holds, making its ID scope if it has none.
+
+        `webhook` asks for the hubs of enrollments whose allocation policy is ``custom``.
+        """
+        record = await store.open_service(f"0ne{secrets.token_hex(4).upper()}")
         return cls(
             store,
             hubs,
             await AuthorityCache.load(store),
-            Configuration(store, service),
+            Configuration(store, record),
+            webhook,
             verifier=verifier or ChainVerifier(),
             subject_rules=subject_rules,
             clock=clock,
@@ -102,7 +122,8 @@ class DpsService:
         """Decide about a device, record the outcome, and return it once it is on disk.
 
         Outcomes ``assigned``, ``failed`` (no hub can take the device) and ``disabled`` are
-        operations; each is answered ``202 assigning`` first, and polled.
+        operations; each is answered ``202 assigning`` first, and polled. Waits for a webhook as
+        long as that takes, up to some seconds; for all else not longer than a commit.
 
         Stages given to the recorder: ``scope``, ``identity``, ``attestation``, ``enrollment``,
         ``allocation``, ``record``. A refusal, ``failed`` and ``disabled`` put their failure there;
@@ -112,8 +133,9 @@ class DpsService:
             IdScopeUnknown: 404/404001.
             RegistrationRefused: 401/401002.
             InputInvalid: 400/400004, the registration id has a forbidden shape.
-            Overloaded: 429/429001, others change the same record all the time, or there are a
-                million registration records.
+            Overloaded: 429/429001, others change the same record all the time, there are a
+                million registration records, or webhooks are asked too much already.
+            ShuttingDown: 503/503001, a webhook was being asked when the cloud closed.
             mooring.storage.errors.StorageUnavailable: Nothing was recorded; answer 503 or drop.
         """
         return await self._registrar.register(command)
