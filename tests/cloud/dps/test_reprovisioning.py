@@ -56,10 +56,10 @@ async def enroll(
         iot_edge=fields.pop("iot_edge", False),
     )
     slots = SymmetricKeySlots(encode_key(KEY), encode_key(KEY))
-    there = [item.registration_id for item in (await world.dps.enrollments.list()).items]
+    there = await world.stores.dps.find_enrollment("edgegw01")
     await world.dps.enrollments.put(
         EnrollmentDraft("edgegw01", slots, terms=terms, **fields),
-        if_match="*" if "edgegw01" in there else None,
+        if_match=None if there is None else "*",
     )
 
 
