@@ -91,7 +91,7 @@ class DpsMqtt:
                 "no-credentials",
                 "the client offered neither a certificate in TLS nor a password",
                 "give the device its certificate and key, e.g. ESF: Device Certificate and "
-                "Device Private Key",
+                "Device Private Key; or its symmetric key",
             )
             return ConnectReturnCode.NOT_AUTHORIZED
         recorder.passed(f"keep-alive {connect.keep_alive_s} s")
