@@ -48,7 +48,7 @@ def _expect_connected(
     assert [event["body"] for event in events] == [{"number": n} for n in range(MESSAGES)]
     assert [event["properties"] for event in events] == [{"origin": f"{origin} & co"}] * MESSAGES
     assert events[0]["systemProperties"]["message-id"] == f"{origin}-0"
-    device = cloud.device(device_id)
+    device = cloud.get_device(device_id)
     assert device["authentication"]["type"] == authentication
     for record in cloud.attempts(device_id=device_id):
         assert record["context"].get("transport") == sdk.transport_of(record["kind"])

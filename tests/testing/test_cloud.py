@@ -142,7 +142,7 @@ def test_device_registers_and_what_it_sends_is_read_back(cloud: ThrowAwayCloud) 
     assert device_id == "pump-1"
     assert [event["body"] for event in cloud.telemetry("pump-1")] == ["one", "two"]
     assert cloud.registration("sender-1")["status"] == "assigned"
-    pinned = cloud.device("pump-1")["authentication"]["x509Thumbprint"]["primaryThumbprint"]
+    pinned = cloud.get_device("pump-1")["authentication"]["x509Thumbprint"]["primaryThumbprint"]
     assert pinned == device.thumbprint
     (attempt,) = cloud.attempts("Sender-1")
     assert attempt["result"] == "succeeded"

@@ -79,6 +79,12 @@ def self_signed(registration_id: str, algorithm: KeyAlgorithm) -> Issued:
     return issue_root(subject, now=datetime.now(UTC), algorithm=algorithm, any_subject=True)
 
 
+def new_device(folder: Path, registration_id: str | None, algorithm: str) -> Device:
+    """Return a device with a self-signed certificate; see `RunningCloud.unenrolled_device`."""
+    name = registration_id or fresh_name("device")
+    return write_device(folder, name, self_signed(name, KeyAlgorithm(algorithm)))
+
+
 def signed_by(issuer: Issuer, registration_id: str, algorithm: KeyAlgorithm) -> Issued:
     """Return a device's certificate under `issuer`."""
     subject = Subject(common_name=check_registration_id(registration_id), organization=ORGANIZATION)

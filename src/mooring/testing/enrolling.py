@@ -15,6 +15,7 @@ from mooring.testing.calls import CloudCalls
 from mooring.testing.credentials import (
     Device,
     fresh_name,
+    new_device,
     self_signed,
     signed_by,
     write_device,
@@ -112,15 +113,15 @@ def enroll_individual(
     members: dict[str, Any],
 ) -> Device:
     """Add an individual enrollment; see `RunningCloud.enroll`."""
-    name = registration_id or fresh_name("device")
     if certificate_pem is None:
-        device = write_device(folder, name, self_signed(name, KeyAlgorithm(algorithm)))
+        device = new_device(folder, registration_id, algorithm)
     else:
+        name = registration_id or fresh_name("device")
         device = write_pem(folder, name, certificate_pem, key_pem)
     calls.put_enrollment(
-        name,
+        device.registration_id,
         {
-            "registrationId": name,
+            "registrationId": device.registration_id,
             "attestation": {
                 "type": "x509",
                 "x509": {"clientCertificates": {"primary": {"certificate": device.own_pem}}},

@@ -12,7 +12,7 @@ from typing import Any
 from mooring.cloud.facts import FACTS_FILE
 from mooring.cloud.paging import MAX_PAGE_ITEMS
 from mooring.testing.calls import CloudCalls
-from mooring.testing.credentials import Device
+from mooring.testing.credentials import Device, new_device
 from mooring.testing.enrolling import (
     DEFAULT_ALGORITHM,
     DeviceIssuer,
@@ -231,6 +231,21 @@ class RunningCloud:
         keys = primary_key or fresh_key(), secondary_key or fresh_key()
         return enroll_symmetric_key_group(self.calls, group_id, keys, members)
 
+    def unenrolled_device(
+        self, registration_id: str | None = None, *, algorithm: str = DEFAULT_ALGORITHM
+    ) -> Device:
+        """Make a device with a self-signed certificate that the cloud knows nothing of.
+
+        Args:
+            registration_id: A fresh one unless given.
+            algorithm: Of its key.
+
+        Raises:
+            mooring.protocol.azure.errors.AzureError: `registration_id` cannot be one.
+            mooring.pki.errors.PkiError: It does not fit into a certificate.
+        """
+        return new_device(self.credentials_folder, registration_id, algorithm)
+
     def add_ca(self, name: str, certificate_pem: str, *, verified: bool = True) -> dict[str, Any]:
         """Upload a CA certificate of the test's own to the DPS, verified unless told otherwise.
 
@@ -307,7 +322,7 @@ class RunningCloud:
         """Return the registration records of an enrollment group."""
         return self.calls.group_registrations(group_id)
 
-    def device(self, device_id: str, *, hub: str | None = None) -> dict[str, Any]:
+    def get_device(self, device_id: str, *, hub: str | None = None) -> dict[str, Any]:
         """Return a device of a hub (of the first unless named), as Azure's service API has it.
 
         Raises:
