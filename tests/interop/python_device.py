@@ -40,6 +40,8 @@ def main(options: dict[str, Any]) -> None:
         websockets=websockets,
         **credential,
     )
+    if "payload" in options:
+        provisioning.provisioning_payload = options["payload"]
     result = provisioning.register()
     state = result.registration_state
     tell(
@@ -48,6 +50,7 @@ def main(options: dict[str, Any]) -> None:
         assignedHub=getattr(state, "assigned_hub", None),
         deviceId=getattr(state, "device_id", None),
         substatus=getattr(state, "sub_status", None),
+        payload=json.loads(getattr(state, "response_payload", "null")),
     )
     if result.status != "assigned":
         raise SystemExit(1)

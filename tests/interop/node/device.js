@@ -5,7 +5,7 @@
 // from NODE_EXTRA_CA_CERTS.
 //
 // usage: node device.js '{"endpoint","idScope","registrationId","certFile","keyFile",
-//                        "symmetricKey","messages","websockets","http"}'
+//                        "symmetricKey","payload","messages","websockets","http"}'
 'use strict';
 
 const fs = require('fs');
@@ -50,6 +50,9 @@ function register() {
     new ProvisioningTransport(),
     x509 ? new X509Security(options.registrationId, x509) : symmetricKeySecurity,
   );
+  if (options.payload !== undefined) {
+    client.setProvisioningPayload(options.payload);
+  }
   return new Promise((resolve, reject) => {
     client.register((error, result) => (error ? reject(error) : resolve(result)));
   });
@@ -62,6 +65,7 @@ async function main() {
     assignedHub: result.assignedHub,
     deviceId: result.deviceId,
     substatus: result.substatus,
+    payload: result.payload,
   });
   const credential = x509 ? 'x509=true' : `SharedAccessKey=${options.symmetricKey}`;
   const device = Client.fromConnectionString(
