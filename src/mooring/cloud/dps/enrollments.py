@@ -11,6 +11,7 @@ from mooring.cloud.dps.inputs import (
     check_id,
     check_if_match,
     check_terms,
+    contended,
     etag_mismatch,
     read_continuation,
 )
@@ -53,6 +54,7 @@ class EnrollmentService:
             AlreadyExists: There is one and `if_match` is None.
             EtagMismatch: The etag is stale, or `if_match` is given and there is none.
             LimitReached: There are as many as may be.
+            Overloaded: `if_match` is ``*``, and others change the record all the time.
         """
         check_id(draft.registration_id, field="registrationId")
         if draft.device_id is not None:
@@ -90,7 +92,7 @@ class EnrollmentService:
                 "To replace it, send If-Match with its etag, or with *.",
                 field="registrationId",
             )
-        raise etag_mismatch(what)
+        raise contended(what)
 
     async def get(self, registration_id: str) -> IndividualEnrollment:
         """Return one, found without regard to case. Raises NotFound."""
@@ -124,7 +126,7 @@ class EnrollmentService:
         return Page(found.records, encode_continuation(found.resume_after))
 
     async def delete(self, registration_id: str, *, if_match: str | None = None) -> None:
-        """Delete it and its registration record. Raises NotFound, EtagMismatch."""
+        """Delete it and its registration record. Raises NotFound, EtagMismatch, Overloaded."""
         what = f"Enrollment {registration_id!r}"
         for _ in range(MAX_TRIES):
             enrollment = await self.get(registration_id)
@@ -134,7 +136,7 @@ class EnrollmentService:
             except RecordChanged:
                 continue
             return
-        raise etag_mismatch(what)
+        raise contended(what)
 
     def _build(
         self, draft: EnrollmentDraft, former: IndividualEnrollment | None

@@ -11,6 +11,7 @@ from mooring.cloud.dps.inputs import (
     check_id,
     check_if_match,
     check_terms,
+    contended,
     etag_mismatch,
     read_continuation,
 )
@@ -75,7 +76,7 @@ class GroupService:
                 "To replace it, send If-Match with its etag, or with *.",
                 field="enrollmentGroupId",
             )
-        raise etag_mismatch(what)
+        raise contended(what)
 
     async def get(self, enrollment_group_id: str) -> EnrollmentGroup:
         """Return one, found without regard to case. Raises NotFound."""
@@ -107,7 +108,10 @@ class GroupService:
         )
 
     async def delete(self, enrollment_group_id: str, *, if_match: str | None = None) -> None:
-        """Delete it; its registration records stay, as in Azure. Raises NotFound, EtagMismatch."""
+        """Delete it; its registration records stay, as in Azure.
+
+        Raises NotFound, EtagMismatch, Overloaded.
+        """
         what = f"Enrollment group {enrollment_group_id!r}"
         for _ in range(MAX_TRIES):
             group = await self.get(enrollment_group_id)
@@ -119,7 +123,7 @@ class GroupService:
                 continue
             await self._authorities.reload()
             return
-        raise etag_mismatch(what)
+        raise contended(what)
 
     def _build(self, draft: GroupDraft, former: EnrollmentGroup | None) -> EnrollmentGroup:
         now = self._clock.now()

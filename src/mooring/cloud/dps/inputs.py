@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from mooring.cloud.dps.errors import EtagMismatch, InputInvalid
+from mooring.cloud.dps.errors import EtagMismatch, InputInvalid, Overloaded
 from mooring.cloud.dps.model import (
     AllocationPolicy,
     CertificateSlot,
@@ -205,6 +205,17 @@ def etag_mismatch(what: str) -> EtagMismatch:
         f"{what} has changed since it was read (If-Match does not fit).",
         "Read it again, apply your change to what it is now, and send that with its etag.",
         field="If-Match",
+    )
+
+
+def contended(what: str) -> Overloaded:
+    """Return the refusal of a change that names no version, of a record that never stands still.
+
+    A change for one version is refused by `etag_mismatch` as soon as another was quicker.
+    """
+    return Overloaded(
+        f"{what} is being changed by others all the time.",
+        "Try again in a moment, or send If-Match with the etag of the version that you mean.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.cloud.dps.errors import RegistrationNotFound
-from mooring.cloud.dps.inputs import check_if_match, etag_mismatch, read_continuation
+from mooring.cloud.dps.inputs import check_if_match, contended, read_continuation
 from mooring.cloud.dps.model import Registration
 from mooring.cloud.dps.queries import MAX_SCANNED, Condition
 from mooring.cloud.dps.store import DpsStore
@@ -57,7 +57,7 @@ class RegistrationService:
     async def delete(self, registration_id: str, *, if_match: str | None = None) -> None:
         """Delete the record; the enrollment and the hub's device stay.
 
-        Raises RegistrationNotFound, EtagMismatch.
+        Raises RegistrationNotFound, EtagMismatch, Overloaded.
         """
         what = f"Registration {registration_id!r}"
         for _ in range(MAX_TRIES):
@@ -68,4 +68,4 @@ class RegistrationService:
             except RecordChanged:
                 continue
             return
-        raise etag_mismatch(what)
+        raise contended(what)
