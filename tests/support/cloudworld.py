@@ -55,8 +55,9 @@ class CloudWorld:
         *,
         rules: SubjectRules = SubjectRules.AZURE,
         webhook: HttpWebhook | None = None,
+        clock: StandingClock | None = None,
     ) -> CloudWorld:
-        clock = StandingClock()
+        clock = clock or StandingClock()
         hubs = await HubService.start(stores.hub, clock=clock)
         webhook = webhook or HttpWebhook()
         dps = await DpsService.start(

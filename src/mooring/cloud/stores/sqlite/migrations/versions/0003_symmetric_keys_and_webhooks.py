@@ -34,7 +34,13 @@ STATEMENTS = (
     "ALTER TABLE dps_group ADD COLUMN attestation_type TEXT NOT NULL DEFAULT 'x509'",
     "ALTER TABLE dps_group ADD COLUMN primary_key TEXT",
     "ALTER TABLE dps_group ADD COLUMN secondary_key TEXT",
-    "DELETE FROM dps_operation",
+    # An operation holds its registration as an array, in the order of the columns: what is new
+    # there (see below) is appended, so that devices that poll just now get their result.
+    """
+    UPDATE dps_operation SET registration = json_insert(
+        registration, '$[#]', 'x509', '$[#]', json_extract(registration, '$[3]'), '$[#]', NULL
+    )
+    """,
     """
     CREATE TABLE dps_registration_new (
         registration_key TEXT PRIMARY KEY,
