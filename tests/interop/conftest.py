@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.interop.sdks import NodeSdk, PythonSdk, Sdk
+from tests.interop.sdks import (
+    NodeSdk,
+    NodeServiceSdk,
+    PythonSdk,
+    PythonServiceSdk,
+    Sdk,
+    ServiceSdk,
+)
 
 from mooring.testing import ThrowAwayCloud
 
@@ -27,4 +34,11 @@ SDKS = [
 def sdk(request: pytest.FixtureRequest) -> Sdk:
     """Return each SDK in turn, over MQTT, MQTT in WebSocket, and HTTPS where it has that."""
     found: Sdk = request.param
+    return found
+
+
+@pytest.fixture(params=[PythonServiceSdk(), NodeServiceSdk()], ids=lambda sdk: sdk.name)
+def service_sdk(request: pytest.FixtureRequest) -> ServiceSdk:
+    """Return each service SDK in turn."""
+    found: ServiceSdk = request.param
     return found

@@ -84,16 +84,39 @@ class NodeSdk:
 
     def run(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
         """Run its program; it trusts what NODE_EXTRA_CA_CERTS names."""
-        if shutil.which("node") is None:
-            pytest.skip("Node is missing: apt-get install nodejs npm")
-        if not (HERE / "node" / "node_modules").exists():
-            pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
         options = {**options, "websockets": self.websockets, "http": self.http}
-        program = str(HERE / "node" / "device.js")
-        return _run(["node", program, json.dumps(options)], cloud.environment())
+        return _run_node("device.js", options, cloud.environment())
 
 
 Sdk: TypeAlias = PythonSdk | NodeSdk
+
+Step: TypeAlias = tuple[str, dict[str, Any]]
+
+
+class PythonServiceSdk:
+    """azure-iothub-provisioningserviceclient from PyPI."""
+
+    name = "python"
+
+    def run(self, cloud: ThrowAwayCloud, *steps: Step) -> list[dict[str, Any]]:
+        """Do `steps`; return what is told of each."""
+        program = [sys.executable, str(HERE / "python_service.py")]
+        options = json.dumps(_service_options(cloud, steps))
+        return _outcomes(_run([*program, options], cloud.environment()), steps)
+
+
+class NodeServiceSdk:
+    """azure-iot-provisioning-service from npm; dials 443 and nothing else."""
+
+    name = "node"
+
+    def run(self, cloud: ThrowAwayCloud, *steps: Step) -> list[dict[str, Any]]:
+        """Do `steps`; return what is told of each."""
+        options = _service_options(cloud, steps)
+        return _outcomes(_run_node("service.js", options, cloud.environment()), steps)
+
+
+ServiceSdk: TypeAlias = PythonServiceSdk | NodeServiceSdk
 
 
 def _label(sdk: Sdk) -> str:
@@ -129,6 +152,24 @@ def _options(cloud: ThrowAwayCloud, registration_id: str) -> dict[str, Any]:
         "registrationId": registration_id,
         "caFile": str(cloud.ca_file),
     }
+
+
+def _service_options(cloud: ThrowAwayCloud, steps: tuple[Step, ...]) -> dict[str, Any]:
+    return {"connectionString": cloud.dps_connection_string, "steps": steps}
+
+
+def _outcomes(run: Run, steps: tuple[Step, ...]) -> list[dict[str, Any]]:
+    assert run.exit_status == 0, run
+    assert [event["event"] for event in run.events] == [name for name, _ in steps], run
+    return run.events
+
+
+def _run_node(program: str, options: dict[str, Any], environment: dict[str, str]) -> Run:
+    if shutil.which("node") is None:
+        pytest.skip("Node is missing: apt-get install nodejs npm")
+    if not (HERE / "node" / "node_modules").exists():
+        pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
+    return _run(["node", str(HERE / "node" / program), json.dumps(options)], environment)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> Run:

@@ -8,10 +8,11 @@ import hmac
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.support.cloud import CloudThread
+from tests.support.cloud import CloudThread, cloud_on_thread
 from tests.support.service_api import ServiceClient, dps_error, service_client, signed
 
 from mooring.cloud.accounts.model import AccessPolicy, ResourceKind, Right, new_policy_key
@@ -303,3 +304,15 @@ def test_published_vector_of_a_service_token_is_taken() -> None:
 
     assert found is policy
     assert key not in repr(found)
+
+
+def test_connection_string_names_the_port_that_is_not_443(tmp_path: Path) -> None:
+    with cloud_on_thread(tmp_path, https_port=0) as cloud:
+        assert cloud.application is not None
+        authority = f"{cloud.address}:{cloud.application.https_port}"
+
+        parts = parse_connection_string(cloud.dps_connection_string)
+
+        assert parts.host_name == authority
+        with service_client(cloud) as api:  # signs for that name, port and all
+            dps_error(api.call("GET", PATH), 404, 404201)
