@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from azure.iot.device import X509, IoTHubDeviceClient, Message, ProvisioningDeviceClient
 
@@ -18,16 +20,19 @@ from mooring.pki.certificates import load_certificate, sha256_thumbprint
 from mooring.pki.issuing import issue_root
 from mooring.pki.names import Subject
 from mooring.protocol.azure.errors import IdentifierMalformed
+from mooring.protocol.azure.sas import decode_key, format_sas_token
 from mooring.runtime import loopback
 from mooring.testing import (
     CloudNotRunning,
     CloudNotStarted,
     Device,
+    KeyedDevice,
     NotSeenInTime,
     RequestRefused,
     SettingRefused,
     ThrowAwayCloud,
     ThrowAwayCloudError,
+    calls,
 )
 
 
@@ -50,6 +55,25 @@ def _register(cloud: ThrowAwayCloud, device: Device) -> str:
     state = client.register().registration_state
     assert state.assigned_hub == cloud.host_name
     return str(state.device_id)
+
+
+def _register_by_http(cloud: ThrowAwayCloud, device: KeyedDevice) -> None:
+    """Begin a registration by the device API, which is enough for its record."""
+    path = f"{cloud.id_scope}/registrations/{device.registration_id}"
+    token = format_sas_token(
+        path,
+        decode_key(device.primary_key),
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+        policy="registration",
+    )
+    response = httpx.put(
+        f"{cloud.service_url}/{path}/register?api-version=2019-03-31",
+        json={"registrationId": device.registration_id},
+        headers={"Authorization": token},
+        verify=ssl.create_default_context(cafile=cloud.ca_file),
+        trust_env=False,
+    )
+    assert response.status_code == 202, response.text
 
 
 def _send(cloud: ThrowAwayCloud, device: Device, device_id: str, *texts: str) -> None:
@@ -160,6 +184,19 @@ def test_devices_of_a_group_register(cloud: ThrowAwayCloud) -> None:
     assert {record["registrationId"] for record in records} == {"edge07", unnamed.registration_id}
     assert "PRIVATE KEY" in issuer.root_key_file.read_text()
     assert load_certificate(issuer.root_certificate_file.read_text())
+
+
+def test_registrations_of_a_group_are_read_over_all_pages(
+    cloud: ThrowAwayCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = cloud.enroll_symmetric_key_group("crowd")
+    for number in range(3):
+        _register_by_http(cloud, issuer.device(f"one{number}"))
+    monkeypatch.setattr(calls, "PAGE_ITEMS", 2)
+
+    names = [record["registrationId"] for record in cloud.registrations("crowd")]
+
+    assert names == ["one0", "one1", "one2"]
 
 
 def test_devices_with_symmetric_keys_register(cloud: ThrowAwayCloud) -> None:

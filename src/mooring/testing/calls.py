@@ -22,6 +22,13 @@ TIMEOUT_S = 30.0
 SERVICE_API_VERSION = "2021-10-01"
 RESOURCE_API_VERSION = "2022-12-12"
 
+PAGE_SIZE = "x-ms-max-item-count"
+PAGE_ITEMS = 1000
+"""The most that the service API gives in one answer."""
+
+CONTINUATION = "x-ms-continuation"
+"""Header of the next page, in the answer and in the request for it."""
+
 
 class CloudCalls:
     """Calls with the rights of the owner."""
@@ -81,22 +88,35 @@ class CloudCalls:
 
     def group_registrations(self, group_id: str) -> list[dict[str, Any]]:
         """Return the registration records of an enrollment group."""
-        return list(self.admin("GET", "dps/registrations", enrollmentGroupId=group_id)["value"])
+        found: list[dict[str, Any]] = []
+        path = f"/registrations/{_id(group_id)}/query"
+        continuation: str | None = ""
+        while continuation is not None:
+            response = self._send(
+                self._azure,
+                "POST",
+                path,
+                parameters={"api-version": SERVICE_API_VERSION},
+                headers={PAGE_SIZE: str(PAGE_ITEMS)}
+                | ({CONTINUATION: continuation} if continuation else {}),
+            )
+            found += response.json()
+            continuation = response.headers.get(CONTINUATION)
+        return found
 
     def put_certificate(
         self, name: str, certificate_pem: str, *, verified: bool = True
     ) -> dict[str, Any]:
         """Upload a CA certificate."""
         document = {"properties": {"certificate": certificate_pem, "isVerified": verified}}
-        return dict(
-            self._call(
-                self._azure,
-                "PUT",
-                f"{self._resource_id}/certificates/{_id(name)}",
-                document,
-                {"api-version": RESOURCE_API_VERSION},
-            )
+        response = self._send(
+            self._azure,
+            "PUT",
+            f"{self._resource_id}/certificates/{_id(name)}",
+            document,
+            parameters={"api-version": RESOURCE_API_VERSION},
         )
+        return dict(response.json())
 
     # -- the hubs, and what is Mooring's own -------------------------------------------------
 
@@ -124,16 +144,26 @@ class CloudCalls:
             CloudNotRunning: It does not answer.
         """
         given = {name: value for name, value in parameters.items() if value is not None}
-        return self._call(self._admin, method, path, body, given)
+        response = self._send(self._admin, method, path, body, parameters=given)
+        return response.json() if response.content else None
 
     def _service(self, method: str, path: str, body: Any = None) -> Any:
-        return self._call(self._azure, method, path, body, {"api-version": SERVICE_API_VERSION})
+        return self._send(
+            self._azure, method, path, body, parameters={"api-version": SERVICE_API_VERSION}
+        ).json()
 
-    def _call(
-        self, client: httpx.Client, method: str, path: str, body: Any, parameters: dict[str, Any]
-    ) -> Any:
+    def _send(
+        self,
+        client: httpx.Client,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        parameters: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         try:
-            response = client.request(method, path, json=body, params=parameters)
+            response = client.request(method, path, json=body, params=parameters, headers=headers)
         except httpx.HTTPError as error:
             raise CloudNotRunning(
                 f"The cloud does not answer at {client.base_url}: {error}",
@@ -141,7 +171,7 @@ class CloudCalls:
             ) from None
         if not response.is_success:
             raise _refusal(response)
-        return response.json() if response.content else None
+        return response
 
 
 def _refusal(response: httpx.Response) -> RequestRefused:
