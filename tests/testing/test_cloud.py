@@ -95,7 +95,9 @@ def test_cloud_keeps_state_and_address_over_stop_and_kill_until_it_is_closed() -
         cloud.enroll("kept")
         assert cloud.stop() == 0
         cloud.start()
-        assert cloud.pid != first
+        assert (second := cloud.pid) != first
+        cloud.start()
+        assert cloud.pid == second
         cloud.kill()
         cloud.start()
         assert (cloud.address, cloud.id_scope, cloud.owner_token, cloud.ca_pem) == known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -113,8 +114,10 @@ def test_cloud_that_ends_while_starting_is_quoted_at_the_line_that_made_it(suite
     assert "mooring/testing/plugin.py" not in printed
 
 
+@pytest.mark.slow
 def test_report_of_a_failed_test_has_what_its_devices_tried_cause_and_remedy(suite: Suite) -> None:
     suite.write("""
+        import pytest
         from azure.iot.device import X509, ProvisioningDeviceClient
 
         def register(cloud, device):
@@ -136,11 +139,20 @@ def test_report_of_a_failed_test_has_what_its_devices_tried_cause_and_remedy(sui
 
         def test_no_device(mooring_cloud):
             assert mooring_cloud is None
+
+        @pytest.fixture
+        def registered(mooring_cloud):
+            register(mooring_cloud, mooring_cloud.unenrolled_device("third"))
+
+        def test_device_of_a_fixture(registered):
+            pass
     """)
 
     printed = suite.run(exit_code=1)
 
-    refused, quiet = printed.split("_ test_no_device _")
+    in_setup, refused, quiet = re.split("_ test_disabled_by.* _|_ test_no_device _", printed)
+    assert "failed  third  registration" in in_setup
+    assert "first" not in in_setup.partition("mooring cloud on 127.")[2]
     assert "failed  second  registration" in refused
     assert "cause  Individual enrollment 'second' is for another certificate" in refused
     assert "remedy Put the device's own certificate into the enrollment" in refused

@@ -52,14 +52,16 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used.
+if not TYPE_CHECKING:  # for a type checker there are the names above, and no others
 
-    Every run of pytest in an environment with Mooring loads the plug-in, and with it this module;
-    only those that use a cloud are to pay for it.
-    """
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - see above
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used.
 
-    return getattr(import_module(_HOMES.get(name, "mooring.testing.errors")), name)
+        Every run of pytest in an environment with Mooring loads the plug-in, and with it this
+        module; only those that use a cloud are to pay for it.
+        """
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - see above
+
+        return getattr(import_module(_HOMES.get(name, "mooring.testing.errors")), name)

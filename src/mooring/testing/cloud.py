@@ -90,9 +90,13 @@ class ThrowAwayCloud(RunningCloud):
     def start(self) -> None:
         """Start it and wait until it serves; after `stop` or `kill`, again in the same state.
 
+        Does nothing while it runs.
+
         Raises:
             CloudNotStarted: No address can be had, or the cloud cannot start; with its last words.
         """
+        if self._process is not None and self._process.running:
+            return
         try:
             if self._process is None:
                 self._process = CloudProcess(self.state, self._own_address(), self._variables)

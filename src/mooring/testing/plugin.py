@@ -128,7 +128,7 @@ def pytest_runtest_makereport(
     """Add to the report of a test that failed what its devices tried, with cause and remedy."""
     del call
     report = yield
-    if report.failed and report.when == "call":
+    if report.failed and report.when != "teardown":
         for cloud in _clouds_of(item):
             report.sections.append((f"mooring cloud on {cloud.address}", _account(cloud, item)))
     return report

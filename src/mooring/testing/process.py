@@ -56,9 +56,14 @@ class CloudProcess:
         Raises:
             CloudNotRunning: There is none.
         """
-        if self._process is None or self._process.returncode is not None:
+        if self._process is None or not self.running:
             raise CloudNotRunning("The cloud does not run.", "Start it first.")
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Return whether the process is there."""
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> dict[str, Any]:
         """Start it, wait until it serves, and return the facts that it wrote down.
