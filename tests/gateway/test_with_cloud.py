@@ -281,13 +281,7 @@ async def test_unverified_ca_is_refused(
 ) -> None:
     authority = root("quayroot2")
     cloud.add_ca("quayroot2", dump_certificate(authority.certificate), verified=False)
-    with cloud.api() as api:
-        # Whether a group may be made of an unverified CA is the cloud's to say.
-        references = {"caReferences": {"primary": "quayroot2"}}
-        api.put(
-            "dps/enrollmentGroups/plant-2",
-            json={"attestation": {"type": "x509", "x509": references}},
-        )
+    cloud.add_group("plant-2", "quayroot2")
     await prepare(gateway, cloud, signed_by(authority, "grp3"))
     assert await failed(gateway) == (
         "BACKOFF",

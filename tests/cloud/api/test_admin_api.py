@@ -68,8 +68,8 @@ def test_health_needs_no_token(cloud: CloudThread) -> None:
     ("method", "path"),
     [
         ("GET", "info"),
-        ("GET", "dps/enrollments"),
-        ("PUT", "dps/enrollments/x"),
+        ("GET", "hubs"),
+        ("PUT", "hubs/hub/devices/x"),
         ("GET", "hubs/hub/telemetry/follow"),
         ("GET", "attempts"),
         ("GET", "attempts/follow"),
@@ -143,7 +143,7 @@ def test_wrong_method_is_405_and_names_the_allowed(api: httpx.Client) -> None:
 
 def test_body_that_is_no_json_is_400(api: httpx.Client) -> None:
     response = api.put(
-        "dps/enrollments/x", content=b"{", headers={"content-type": "application/json"}
+        "hubs/hub/devices/x", content=b"{", headers={"content-type": "application/json"}
     )
 
     assert_error(response, 400, "json-malformed")
@@ -152,19 +152,16 @@ def test_body_that_is_no_json_is_400(api: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "field"),
     [
-        ("PUT", "dps/enrollments/x", {}, "attestation"),
-        ("PUT", "dps/enrollments/x", {"attestation": {"type": 5}}, "attestation.type"),
-        ("PUT", "dps/enrollments/x", {"attestation": {"type": "tpm"}}, "attestation.type"),
-        ("PUT", "dps/enrollments/x", [], "body"),
+        ("PUT", "hubs/hub/devices/x", [], "body"),
         ("PUT", "dps/certificates/x", {"certificate": "x"}, "properties"),
         ("PUT", "dps/certificates/x", {"properties": {"certificate": "x"}}, "certificate"),
         ("POST", "hubs", {"name": "x"}, "hostName"),
         ("PUT", "hubs/hub/devices/x", {"status": "maybe"}, "status"),
         ("PUT", "hubs/hub/devices/x", {"authentication": {"type": "x"}}, "authentication.type"),
         ("PUT", "hubs/hub/devices/x", {"deviceId": "y"}, "deviceId"),
-        ("GET", "dps/enrollments?limit=0", None, "limit"),
-        ("GET", "dps/enrollments?limit=5000", None, "limit"),
-        ("GET", "dps/enrollments?continuation=!!", None, "continuation"),
+        ("GET", "hubs/hub/devices?limit=0", None, "limit"),
+        ("GET", "hubs/hub/devices?limit=5000", None, "limit"),
+        ("GET", "hubs/hub/devices?continuation=!!", None, "continuation"),
         ("GET", "attempts?continuation=x", None, "continuation"),
         ("GET", "attempts?result=perhaps", None, "result"),
         ("GET", "attempts?kind=nonsense", None, "kind"),
@@ -197,24 +194,16 @@ def test_bad_input_is_400_and_names_the_field(
     "value", [b'"\\ud800"', b"NaN", b"1e999", b"[" * 40 + b"]" * 40, b'{"\\udfff":1}']
 )
 def test_body_that_could_not_be_given_back_is_400_and_stores_nothing(
-    api: httpx.Client, make_device: MakeDevice, value: bytes
+    api: httpx.Client, value: bytes
 ) -> None:
-    certificate = json.dumps(make_device("gw-odd").pem).encode()
-    body = (
-        b'{"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":'
-        + certificate
-        + b'}}}},"initialTwin":{"tags":{"a":'
-        + value
-        + b"}}}"
-    )
-
     response = api.put(
-        "dps/enrollments/gw-odd", content=body, headers={"content-type": "application/json"}
+        "hubs/hub/devices/gw-odd",
+        content=b'{"unknown":' + value + b"}",
+        headers={"content-type": "application/json"},
     )
 
     assert_error(response, 400, "json-malformed")
-    assert_error(api.get("dps/enrollments/gw-odd"), 404, "not-found")
-    assert api.get("dps/enrollments").status_code == 200
+    assert api.get("hubs/hub/devices/gw-odd").status_code == 404
 
 
 def test_body_above_the_limit_is_413_announced_or_not(api: httpx.Client) -> None:
@@ -225,10 +214,9 @@ def test_body_above_the_limit_is_413_announced_or_not(api: httpx.Client) -> None
             yield b" " * 60_000
 
     headers = {"content-type": "application/json"}
-    assert_error(api.put("dps/enrollments/x", content=big, headers=headers), 413, "body-too-large")
-    assert_error(
-        api.put("dps/enrollments/x", content=chunks(), headers=headers), 413, "body-too-large"
-    )
+    path = "hubs/hub/devices/x"
+    assert_error(api.put(path, content=big, headers=headers), 413, "body-too-large")
+    assert_error(api.put(path, content=chunks(), headers=headers), 413, "body-too-large")
 
 
 def test_failure_of_the_server_is_500_with_a_tracking_id_and_no_cause(
@@ -239,9 +227,9 @@ def test_failure_of_the_server_is_500_with_a_tracking_id_and_no_cause(
     async def broken() -> object:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(cloud.application.dps.certificates, "list", broken)
+    monkeypatch.setattr(cloud.application.accounts, "list_tokens", broken)
 
-    response = api.get("dps/certificates")
+    response = api.get("tokens")
 
     assert_error(response, 500, "internal-error")
     assert "secret" not in response.text
@@ -255,12 +243,9 @@ def test_full_storage_is_503_with_retry_after(
     async def full(*args: object, **options: object) -> object:
         raise StorageFull("/secret/path: no space", "free some")
 
-    monkeypatch.setattr(cloud.application.dps.groups, "put", full)
+    monkeypatch.setattr(cloud.application.accounts, "make_token", full)
 
-    response = api.put(
-        "dps/enrollmentGroups/x",
-        json={"attestation": {"type": "x509", "x509": {"caReferences": {"primary": "c"}}}},
-    )
+    response = api.post("tokens", json={"name": "x"})
 
     assert_error(response, 503, "storage-full")
     assert response.headers["retry-after"] == "5"
@@ -357,10 +342,6 @@ def test_certificate_is_uploaded_proven_used_and_deleted(api: httpx.Client) -> N
     )
     assert verified.json()["properties"]["isVerified"] is True
 
-    group = {"attestation": {"type": "x509", "x509": {"caReferences": {"primary": "apiroot"}}}}
-    assert api.put("dps/enrollmentGroups/apigroup", json=group).is_success
-    assert_error(api.delete("dps/certificates/apiroot"), 409, "certificate-in-use")
-    assert api.delete("dps/enrollmentGroups/apigroup").status_code == 204
     assert api.delete("dps/certificates/apiroot").status_code == 204
     assert_error(api.get("dps/certificates/apiroot"), 404, "certificate-not-found")
     assert "apiroot" not in [row["name"] for row in api.get("dps/certificates").json()["value"]]
@@ -371,172 +352,6 @@ def test_certificate_that_is_no_ca_is_refused(api: httpx.Client) -> None:
 
     assert response.status_code == 400
     assert response.json()["error"]["field"] == "certificate"
-
-
-def enrollment(device: Device, **members: Any) -> dict[str, Any]:
-    """Return the body of an individual enrollment."""
-    slots = {"primary": {"certificate": device.pem}}
-    return {"attestation": {"type": "x509", "x509": {"clientCertificates": slots}}, **members}
-
-
-def test_enrollment_round_trip_keeps_the_certificate_and_honours_etags(
-    api: httpx.Client, make_device: MakeDevice
-) -> None:
-    device = make_device()
-    path = f"dps/enrollments/{device.name}"
-    made = api.put(path, json=enrollment(device, deviceId="dev-1", capabilities=None, junk=1))
-    assert made.status_code == 200
-    document = made.json()
-    assert made.headers["etag"] == document["etag"]  # the value has the quotes
-    assert document["registrationState"]["status"] == "unassigned"
-    assert document["provisioningStatus"] == "enabled"
-    assert document["reprovisionPolicy"] == {
-        "updateHubAssignment": True,
-        "migrateDeviceData": True,
-    }
-    info = document["attestation"]["x509"]["clientCertificates"]["primary"]["info"]
-    assert info["sha256Thumbprint"] == device.thumbprint
-    assert info.keys() == {
-        *("subjectName", "sha1Thumbprint", "sha256Thumbprint", "issuerName"),
-        *("notBeforeUtc", "notAfterUtc", "serialNumber", "version"),
-    }
-
-    assert_error(api.put(path, json=enrollment(device)), 409, "already-exists")
-    assert_error(api.put(path, json=document, headers={"If-Match": "stale"}), 412, "etag-mismatch")
-    document["provisioningStatus"] = "disabled"
-    changed = api.put(path, json=document, headers={"If-Match": document["etag"]}).json()
-    assert changed["provisioningStatus"] == "disabled"
-    assert changed["deviceId"] == "dev-1"
-    assert changed["attestation"] == document["attestation"]
-    assert changed["etag"] != document["etag"]
-
-    assert_error(api.delete(path, headers={"If-Match": document["etag"]}), 412, "etag-mismatch")
-    assert api.delete(path, headers={"If-Match": '"*"'}).status_code == 204
-    assert_error(api.get(path), 404, "not-found")
-
-
-def test_enrollment_with_terms_gives_them_back(api: httpx.Client, make_device: MakeDevice) -> None:
-    device = make_device()
-    hub = api.get("hubs").json()["value"][0]["hostName"]
-    members = {
-        "allocationPolicy": "geolatency",
-        "iotHubs": [hub],
-        "initialTwin": {"tags": {"site": "quay"}, "properties": {"desired": {"rate": 5}}},
-        "reprovisionPolicy": {"updateHubAssignment": False, "migrateDeviceData": False},
-        "capabilities": {"iotEdge": True},
-    }
-
-    document = api.put(f"dps/enrollments/{device.name}", json=enrollment(device, **members)).json()
-
-    assert document["allocationPolicy"] == "geoLatency"
-    for name in ("iotHubs", "initialTwin", "reprovisionPolicy", "capabilities"):
-        assert document[name] == members[name]
-
-
-def test_enrollment_with_the_older_hub_name_becomes_static(
-    api: httpx.Client, make_device: MakeDevice
-) -> None:
-    device = make_device()
-    hub = api.get("hubs").json()["value"][0]["hostName"]
-
-    document = api.put(
-        f"dps/enrollments/{device.name}", json=enrollment(device, iotHubHostName=hub)
-    ).json()
-
-    assert (document["allocationPolicy"], document["iotHubs"]) == ("static", [hub])
-
-
-def test_enrollment_with_an_unknown_policy_or_another_id_is_refused(
-    api: httpx.Client, make_device: MakeDevice
-) -> None:
-    device = make_device()
-    path = f"dps/enrollments/{device.name}"
-
-    for members, field in (
-        ({"allocationPolicy": "nearest"}, "allocationPolicy"),
-        ({"registrationId": "other"}, "registrationId"),
-    ):
-        response = api.put(path, json=enrollment(device, **members))
-        assert_error(response, 400, "input-invalid")
-        assert response.json()["error"]["field"] == field
-
-
-def test_enrollments_are_listed_in_pages(api: httpx.Client, make_device: MakeDevice) -> None:
-    names = sorted(f"page{number}" for number in range(5))
-    for name in names:
-        assert api.put(f"dps/enrollments/{name}", json=enrollment(make_device(name))).is_success
-
-    found: list[str] = []
-    continuation = None
-    while True:
-        parameters = {"limit": 2} | ({"continuation": continuation} if continuation else {})
-        page = api.get("dps/enrollments", params=parameters).json()
-        assert len(page["value"]) <= 2
-        found += [row["registrationId"] for row in page["value"]]
-        continuation = page["continuation"]
-        if continuation is None:
-            break
-
-    assert [name for name in found if name in names] == names
-    assert len(found) == len(set(found))
-
-
-def test_group_with_signing_certificate_round_trips(api: httpx.Client) -> None:
-    root = certify("signing root", key_of("ec#signing"), ca=True)
-    slots = {"primary": {"certificate": root.pem.decode()}}
-    body = {"attestation": {"type": "x509", "x509": {"signingCertificates": slots}}}
-
-    made = api.put("dps/enrollmentGroups/signing", json=body).json()
-    made["provisioningStatus"] = "disabled"
-    changed = api.put(
-        "dps/enrollmentGroups/signing", json=made, headers={"If-Match": made["etag"]}
-    ).json()
-
-    info = changed["attestation"]["x509"]["signingCertificates"]["primary"]["info"]
-    assert info["subjectName"] == "CN=signing root"
-    assert changed["provisioningStatus"] == "disabled"
-    listed = api.get("dps/enrollmentGroups").json()["value"]
-    assert "signing" in [row["enrollmentGroupId"] for row in listed]
-    assert api.get("dps/enrollmentGroups/signing").json() == changed
-
-
-@pytest.mark.parametrize(
-    "x509",
-    [
-        {},
-        {"clientCertificates": {"primary": {"certificate": "x"}}},
-        {"caReferences": {"primary": "none such"}},
-        {"caReferences": {"primary": None}},
-    ],
-)
-def test_group_with_a_bad_attestation_is_refused(api: httpx.Client, x509: Any) -> None:
-    body = {"attestation": {"type": "x509", "x509": x509}}
-
-    assert api.put("dps/enrollmentGroups/bad", json=body).status_code == 400
-
-
-def test_registration_record_is_shown_listed_and_deleted(
-    api: httpx.Client, enrolled: Device
-) -> None:
-    assert_error(api.get(f"dps/registrations/{enrolled.name}"), 404, "registration-not-found")
-    with enrolled.at_dps() as raw:
-        raw.publish("$dps/registrations/PUT/iotdps-register/?$rid=1", b"")
-        raw.read()
-        raw.read()
-
-    shown = api.get(f"dps/registrations/{enrolled.name.upper()}").json()
-
-    assert shown["status"] == "assigned"
-    assert shown["registrationId"] == shown["deviceId"] == enrolled.name
-    state = api.get(f"dps/enrollments/{enrolled.name}").json()["registrationState"]
-    assert state["etag"] == shown["etag"]
-    listed = api.get("dps/registrations", params={"limit": 1000}).json()["value"]
-    assert enrolled.name in [row["registrationId"] for row in listed]
-    by_group = api.get("dps/registrations", params={"enrollmentGroupId": "none"}).json()
-    assert by_group["value"] == []
-    stale = api.delete(f"dps/registrations/{enrolled.name}", headers={"If-Match": "x"})
-    assert_error(stale, 412, "etag-mismatch")
-    assert api.delete(f"dps/registrations/{enrolled.name}").status_code == 204
 
 
 # -- hubs ---------------------------------------------------------------------------------------

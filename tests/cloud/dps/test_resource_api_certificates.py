@@ -17,6 +17,7 @@ from tests.support.certificates import Credential, certify, key_of
 from tests.support.clocks import StandingClock
 from tests.support.cloud import CloudThread
 from tests.support.resource_api import SERVICE, ResourceClient, arm_error, resource_client
+from tests.support.service_api import service_client
 
 from mooring.cloud.dps.certificates import MAX_CA_CERTIFICATES
 from mooring.pki.certificates import (
@@ -298,8 +299,8 @@ def test_delete_while_a_group_refers_to_it_is_409(
     refused = arm.call("DELETE", f"certificates/{name}", if_match="*")
 
     assert "'armgroup'" in arm_error(refused, 409, "certificate-in-use")["message"]
-    with cloud.api() as api:
-        assert api.delete("dps/enrollmentGroups/armgroup").status_code == 204
+    with service_client(cloud) as service:
+        service.gone("/enrollmentGroups/armgroup")
 
 
 # -- proof of possession ------------------------------------------------------------------------

@@ -331,9 +331,9 @@ def test_register_with_a_rolled_certificate_ends_the_connection_with_the_old_one
     old = make_device()
     new = make_device(old.name, credential=certify(old.name, key_of("ec#rolled")))
     slots = {"primary": {"certificate": old.pem}, "secondary": {"certificate": new.pem}}
-    with cloud.api() as api:
-        body = {"attestation": {"type": "x509", "x509": {"clientCertificates": slots}}}
-        assert api.put(f"dps/enrollments/{old.name}", json=body).is_success
+    cloud.calls.put_enrollment(
+        old.name, {"attestation": {"type": "x509", "x509": {"clientCertificates": slots}}}
+    )
 
     def register(device: Device) -> None:
         with device.at_dps() as raw:
