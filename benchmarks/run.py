@@ -6,8 +6,20 @@ import sys
 
 import connect
 import idle_memory
+import million
+import registration
+import storm
 import telemetry
 from harness.bench import main
 
 if __name__ == "__main__":
-    sys.exit(main(connect.measure, telemetry.measure, idle_memory.measure))
+    sys.exit(
+        main(
+            connect.measure,
+            telemetry.measure,
+            idle_memory.measure,
+            registration.measure,
+            storm.measure,
+            million.measure,
+        )
+    )

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 declare -A package_of=(
   [mosquitto]=mosquitto
   [openssl]=openssl
+  [cc]="gcc libc6-dev"
   [strace]=strace
   [node]=nodejs
   [npm]=npm
@@ -15,8 +16,10 @@ declare -A package_of=(
 
 missing=()
 for tool in "${!package_of[@]}"; do
-  PATH="$PATH:/usr/sbin" command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")
+  # Unquoted: one tool may need several packages.
+  PATH="$PATH:/usr/sbin" command -v "$tool" >/dev/null || missing+=(${package_of[$tool]})
 done
+[ -f /usr/include/openssl/ssl.h ] || missing+=(libssl-dev) # the benchmarks' load generator
 
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -10,12 +10,13 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias, TypeVar
 
 from rich.console import Console
 
 from harness.credentials import ClientCredentials, Credentials, make_credentials
 from harness.load import Load, LoadFailed
+from harness.paths import RESULTS
 from harness.processes import Cores, busy_share, choose_cores
 from harness.report import Section, print_section, write_results
 from harness.servers import Server
@@ -24,15 +25,20 @@ from harness.tools import ToolMissing, build_load_generator
 QUIET_SHARE = 0.1
 """Above this share of a core taken by others, a run says little."""
 
-ServerFactory = Callable[[Path, Credentials, int], AbstractContextManager[Server]]
+StartedT = TypeVar("StartedT")
+ServerFactory: TypeAlias = Callable[[Path, Credentials, int], AbstractContextManager[StartedT]]
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure: `runs` of about `seconds` each per server and cell."""
+    """How long to measure: `runs` of about `seconds` each per server and cell.
+
+    `quick` asks for small numbers wherever a number is not the length of a run.
+    """
 
     runs: int
     seconds: float
+    quick: bool = False
 
 
 class Bench:
@@ -54,7 +60,7 @@ class Bench:
         self.credentials = make_credentials(self.folder)
         return self
 
-    def start(self, factory: ServerFactory) -> Server:
+    def start(self, factory: ServerFactory[StartedT]) -> StartedT:
         """Start a server that runs until the end of the benchmark."""
         return self._stack.enter_context(factory(self.folder, self.credentials, self.cores.server))
 
@@ -63,16 +69,19 @@ class Bench:
         return self.credentials.clients[kind]
 
     def load(self, server: Server, mode: str, *, client: str = "ec", **options: Any) -> Load:
-        """Return a run of the generator against `server`, not yet started."""
-        credentials = self.client(client)
+        """Return a run of the generator against `server`, not yet started.
+
+        All its clients show the certificate of `client`, unless `options` give `credentials`.
+        """
+        if "credentials" not in options:
+            own = self.client(client)
+            options |= {"cert": own.chain_file, "key": own.key_file}
         return Load(
             self.generator,
             mode,
             core=self.cores.load,
             host=server.host,
             port=server.port,
-            cert=credentials.chain_file,
-            key=credentials.key_file,
             client_id=server.client_id,
             user=server.user,
             topic=server.topic,
@@ -120,11 +129,16 @@ def main(*measures: Callable[[Bench], Section]) -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs per server and cell (3)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a run (3)")
     parser.add_argument("--quick", action="store_true", help="one run of one second each")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder of the JSON (benchmarks/results)"
+    )
     parser.add_argument("--check", action="store_true", help="fail if a goal is missed")
     arguments = parser.parse_args()
     if arguments.runs < 1 or arguments.seconds <= 0:
         parser.error("--runs and --seconds must be above 0")
-    effort = Effort(1, 1.0) if arguments.quick else Effort(arguments.runs, arguments.seconds)
+    effort = (
+        Effort(1, 1.0, quick=True) if arguments.quick else Effort(arguments.runs, arguments.seconds)
+    )
     # As wide as the tables are, also into a file: cut-off figures tell nothing.
     console = Console(soft_wrap=True, width=max(120, Console().width))
     sections = []
@@ -138,6 +152,6 @@ def main(*measures: Callable[[Bench], Section]) -> int:
     except (ToolMissing, LoadFailed, RuntimeError) as error:
         print(f"benchmark failed: {error}", file=sys.stderr)
         return 1
-    console.print(f"\nresults: {write_results(sections)}")
+    console.print(f"\nresults: {write_results(sections, arguments.results)}")
     missed = any(not goal.is_met for section in sections for goal in section.goals)
     return 1 if arguments.check and missed else 0

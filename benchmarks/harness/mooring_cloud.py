@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -34,28 +35,44 @@ def mooring_cloud(
     @contextmanager
     def factory(folder: Path, credentials: Credentials, core: int) -> Iterator[Server]:
         state = _state(folder)
-        port, admin_port = free_port(BIND), free_port(BIND)
-        command = [
-            *(sys.executable, "-m", "mooring", "cloud", "serve", "--state", str(state)),
-            *("--bind", BIND, "--mqtt-port", str(port), "--admin-port", str(admin_port)),
-            *("--https-port", "0"),
-            *("--log-level", "warning"),
-        ]
-        with ServerProcess(command, core=core, log_file=folder / "mooring.log") as process:
-            process.wait_until_listening(BIND, admin_port)
-            process.wait_until_listening(BIND, port)
-            host_name = _create_devices(state, admin_port, credentials, devices)
+        with serve_cloud(state, BIND, core) as cloud:
+            cloud.process.wait_until_listening(BIND, cloud.admin_port)
+            host_name = _create_devices(state, cloud.admin_port, credentials, devices)
             yield Server(
                 NAME,
-                process,
+                cloud.process,
                 BIND,
-                port,
+                cloud.mqtt_port,
                 client_id="bench-{n}",
                 user=f"{host_name}/bench-{{n}}/?api-version={HUB_API_VERSION}",
                 topic="devices/bench-{n}/messages/events/",
             )
 
     return factory
+
+
+@dataclass(frozen=True, slots=True)
+class ServedCloud:
+    """A running cloud and where it listens."""
+
+    process: ServerProcess
+    mqtt_port: int
+    admin_port: int
+
+
+@contextmanager
+def serve_cloud(state: Path, bind: str, core: int) -> Iterator[ServedCloud]:
+    """Run ``mooring cloud serve`` over the folder `state`; devices may come, its API is next."""
+    port, admin_port = free_port(bind), free_port(bind)
+    command = [
+        *(sys.executable, "-m", "mooring", "cloud", "serve", "--state", str(state)),
+        *("--bind", bind, "--mqtt-port", str(port), "--admin-port", str(admin_port)),
+        *("--https-port", "0", "--log-level", "warning"),
+    ]
+    log_file = state.with_name(f"{state.name}.log")
+    with ServerProcess(command, core=core, log_file=log_file) as process:
+        process.wait_until_listening(bind, port)
+        yield ServedCloud(process, port, admin_port)
 
 
 def count_telemetry(folder: Path) -> int:

@@ -19,6 +19,10 @@ import psutil
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+REST_S = 0.5
+POLL_S = 0.005
+"""Between two looks whether a server listens yet: start-ups are measured by it."""
+
 OPEN_FILES = 65_536
 """Descriptors a server may open: thousands of connections must not end at the usual 1024."""
 
@@ -72,6 +76,7 @@ class ServerProcess:
     ) -> None:
         """Start `command` on `core`; standard input stays open and silent."""
         self.log_file = log_file
+        self.started_at = time.monotonic()
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -101,7 +106,21 @@ class ServerProcess:
                 return
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the server does not listen:\n{self.log_tail()}")
-            time.sleep(0.05)
+            time.sleep(POLL_S)
+
+    def wait_until_idle(self) -> None:
+        """Return once the server has used no CPU for a while: what follows its start is done.
+
+        Raises:
+            RuntimeError: It never rests.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        before_s = -1.0
+        while (now_s := self.cpu_s()) > before_s:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the server never rests:\n{self.log_tail()}")
+            before_s = now_s
+            time.sleep(REST_S)
 
     def log_tail(self) -> str:
         """Return the last lines that the server wrote."""

@@ -15,8 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness.paths import RESULTS
-
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -75,9 +73,9 @@ def print_section(section: Section, console: Console) -> None:
         console.print(f"  [dim]{note}[/]")
 
 
-def write_results(sections: Sequence[Section]) -> Path:
-    """Write all sections with the machine's facts to a dated file, and return its path."""
-    RESULTS.mkdir(exist_ok=True)
+def write_results(sections: Sequence[Section], folder: Path) -> Path:
+    """Write all sections with the machine's facts to a dated file in `folder`; return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     document = {
         "at": now.isoformat(timespec="seconds"),
@@ -92,6 +90,6 @@ def write_results(sections: Sequence[Section]) -> Path:
             for section in sections
         ],
     }
-    path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(document, indent=2) + "\n")
     return path

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.paths import BUILD, PROJECT
+from harness.paths import BENCHMARKS, BUILD, PROJECT
 
 DEBIAN_PACKAGES = {
     "mosquitto": "mosquitto",
@@ -58,24 +58,30 @@ def install_packages(packages: list[str], *, reason: str) -> None:
 
 
 def build_load_generator() -> Path:
-    """Compile ``loadgen.c`` unless the binary is newer, and return its path.
+    """Compile what is in ``loadgen/`` unless the binary is newer, and return its path.
 
     Raises:
         ToolMissing: No compiler, or no OpenSSL headers, and neither can be installed.
     """
-    source = PROJECT / "benchmarks" / "loadgen.c"
+    folder = BENCHMARKS / "loadgen"
+    sources = sorted(folder.glob("*.c"))
+    newest = max(file.stat().st_mtime for file in (*sources, *folder.glob("*.h")))
     binary = BUILD / "loadgen"
-    if binary.exists() and binary.stat().st_mtime > source.stat().st_mtime:
+    if binary.exists() and binary.stat().st_mtime > newest:
         return binary
     compiler = find_tool("cc")
     BUILD.mkdir(exist_ok=True)
-    command = [compiler, "-O2", "-o", str(binary), str(source), "-lssl", "-lcrypto"]
+    libraries = ["-lssl", "-lcrypto", "-lm"]
+    # Renamed at the end: another benchmark may be looking for it now.
+    made = binary.with_name(f"loadgen.{os.getpid()}")
+    command = [compiler, "-O2", "-o", str(made), *map(str, sources), *libraries]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 and "openssl/" in done.stderr:
         install_packages(["libssl-dev"], reason="OpenSSL's headers are missing")
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise ToolMissing(f"the load generator does not compile:\n{done.stderr}")
+    made.replace(binary)
     return binary
 
 
