@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mooring.cloud.accounts.errors import AccountError
+from mooring.cloud.api.azure_errors import in_sentences
 from mooring.cloud.api.errors import RequestRefused, failure_of, log_failure
 from mooring.cloud.dps.errors import DpsError
 from mooring.cloud.hub.errors import HubError
@@ -66,7 +67,7 @@ def _answer(refusal: RequestRefused, tracking_id: str) -> ErrorAnswer:
     document: JsonObject = {
         "error": {
             "code": refusal.code,
-            "message": f"{_sentence(refusal.message)} {_sentence(refusal.remedy)}",
+            "message": in_sentences(refusal.message, refusal.remedy),
             "target": refusal.field,
             "details": [],
             "additionalInfo": [
@@ -83,10 +84,3 @@ def _answer(refusal: RequestRefused, tracking_id: str) -> ErrorAnswer:
     }
     headers = {"x-ms-request-id": tracking_id, **refusal.headers}
     return ErrorAnswer(refusal.status, document, headers)
-
-
-def _sentence(text: str) -> str:
-    """Return `text` with a capital and a full stop, but for a field's name in front."""
-    first = text.partition(" ")[0]
-    capital = text if first.endswith(":") else text[:1].upper() + text[1:]
-    return f"{capital.rstrip('.')}."
