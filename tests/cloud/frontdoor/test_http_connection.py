@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import select
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -425,6 +427,44 @@ def test_trailers_beyond_the_largest_size_are_refused(raw: RawHttp) -> None:
 
     assert_refused(raw.read(), 431)
     assert raw.is_closed_by_server()
+
+
+def test_large_bodies_of_all_connections_together_are_bounded(tmp_path: Path) -> None:
+    limits = replace(LIMITS, max_large_bodies=2)
+    small = b"x" * LIMITS.spared_body_bytes
+    large = small + b"y"
+    with (
+        DoorThread(tmp_path, uvloop.new_event_loop, limits) as door,
+        contextlib.ExitStack() as open_,
+    ):
+        first, second, third, fourth = (open_.enter_context(door.dial()) for _ in range(4))
+        for raw in (first, second):
+            raw.send(get("/echo", f"Content-Length: {2 * len(large)}") + large)
+        wait_for(lambda: door.door.large_bodies == 2)
+
+        refused = third.request("PUT", "/echo", large)
+        assert "large" in assert_refused(refused, 503)
+        assert refused["retry-after"] == "5"
+        assert third.is_closed_by_server()
+        assert fourth.request("PUT", "/echo", small).status == 200
+        first.send(large)
+        assert first.read().status == 200
+        assert first.request("PUT", "/echo", large).status == 200
+        second.socket.close()
+        wait_for(lambda: door.door.large_bodies == 0)
+
+
+def test_large_bodies_that_are_over_are_not_counted(door: DoorThread, raw: RawHttp) -> None:
+    large = b"x" * (LIMITS.spared_body_bytes + 1)
+    for path in ("/echo", "/unread", "/fail"):
+        with door.dial() as other:
+            other.request("PUT", path, large)
+    raw.send(get("/slow") + get("/echo", f"Content-Length: {len(large)}") + large)
+    assert door.app.started.acquire(timeout=WAIT_S)
+    door.call(door.app.release.set)
+    assert [raw.read().status for _ in range(2)] == [200, 200]
+
+    wait_for(lambda: door.door.large_bodies == 0)
 
 
 # -- times --------------------------------------------------------------------------------------

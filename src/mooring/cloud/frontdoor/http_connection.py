@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from mooring.cloud.frontdoor.https import HttpsDoor
 
 
+RETRY_AFTER_S = 5
+"""What a client is told to wait while the server holds as much as it may."""
+
+
 class _Stop(Exception):
     """Ends the parsing from inside one of the parser's callbacks."""
 
@@ -60,6 +64,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._loose_bytes = 0
         self._body_bytes = 0
+        self._large_bodies = 0
         self._begun_at = self._idle_since = door.wheel.now
         self._stalled_at: float | None = None
         self._served_any = False
@@ -212,6 +217,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
+        before = self._body_bytes
         self._body_bytes += len(body)
         largest = self._door.limits.max_body_bytes
         if self._body_bytes > largest:
@@ -221,6 +227,10 @@ class HttpConnection(HttpToolsProtocol):
                     f"The body is larger than {largest} bytes; send a smaller one.",
                 )
             )
+        spared = self._door.limits.spared_body_bytes
+        # A body whose request is answered already is dropped as it comes.
+        if before <= spared < self._body_bytes and not self.cycle.response_complete:
+            self._count_large_body()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -235,8 +245,10 @@ class HttpConnection(HttpToolsProtocol):
         self._running = None
         super().on_response_complete()  # may begin the next one
         self._unset_keepalive_if_required()  # the wheel does that
-        if self._deaf and not self._busy:
-            self._say_last_word()
+        if not self._busy:
+            self._forget_large_bodies()
+            if self._deaf:
+                self._say_last_word()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -288,6 +300,22 @@ class HttpConnection(HttpToolsProtocol):
             )
         else:
             self._opening = judged
+
+    def _count_large_body(self) -> None:
+        if self._door.large_bodies >= self._door.limits.max_large_bodies:
+            self._stop(
+                HttpRefusal(
+                    DpsErrorCode.SERVICE_UNAVAILABLE,
+                    "Too many large bodies are under way; try again in a moment.",
+                    {"retry-after": str(RETRY_AFTER_S)},
+                )
+            )
+        self._door.large_bodies += 1
+        self._large_bodies += 1
+
+    def _forget_large_bodies(self) -> None:
+        self._door.large_bodies -= self._large_bodies
+        self._large_bodies = 0
 
     def _count_head(self, count: int) -> None:
         self._head_bytes += count
@@ -347,6 +375,7 @@ class HttpConnection(HttpToolsProtocol):
         """Be no longer the application of this connection."""
         self._connection = None
         self._deaf = True
+        self._forget_large_bodies()
         self.connections.discard(self)
         self._door.wheel.remove(self)
 

@@ -27,6 +27,10 @@ class HttpLimits:
         max_headers: Their number. SDKs send about ten.
         max_body_bytes: What is read of a body whether an API wants it or not; above the limit
             of every API, which answers for itself.
+        max_large_bodies: Bodies larger than `spared_body_bytes` that may be under way at once; one
+            more is answered 503. A stranger's body is read before anyone asks who he is: these
+            take 256 MiB at most.
+        spared_body_bytes: What no flood of large bodies keeps out: a registration, an enrollment.
         max_pipelined: Requests that may wait behind the one being answered. No SDK pipelines.
         max_message_bytes: Largest WebSocket message: the largest MQTT packet. What arrives of a
             message is passed on at once, so this bounds what one may announce, not memory.
@@ -40,6 +44,8 @@ class HttpLimits:
     max_head_bytes: int = 32 * KIB
     max_headers: int = 100
     max_body_bytes: int = 2 * 1024 * KIB
+    max_large_bodies: int = 128
+    spared_body_bytes: int = 64 * KIB
     max_pipelined: int = 16
     max_message_bytes: int = MAX_PACKET_BYTES
 

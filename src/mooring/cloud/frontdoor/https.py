@@ -39,6 +39,7 @@ class HttpsDoor:
 
     Attributes:
         websockets: How many connections became WebSockets since the start.
+        large_bodies: How many of them are under way.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class HttpsDoor:
         )
         self.config.load()
         self.websockets = 0
+        self.large_bodies = 0
         self._clock_hand = _ClockHand(self)
 
     def start(self) -> None:
