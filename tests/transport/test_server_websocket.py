@@ -18,7 +18,7 @@ from mooring.transport.errors import WebSocketBroken
 from mooring.transport.server_application import Carrier
 from mooring.transport.server_websocket import WebSocketConnection
 
-MAX_BYTES = 1000
+MAX_BYTES = 300
 
 
 class Below:
@@ -229,6 +229,16 @@ def test_close_reads_on_for_the_answer_even_if_reading_was_paused() -> None:
     assert below.calls[-1] == "resume_reading"
     assert frames_of(below.sent) == [(CLOSE, struct.pack("!H", 1000))]
     assert above.received == b""
+    assert below.is_closing
+
+
+def test_answer_to_what_came_ahead_of_a_close_frame_is_dropped() -> None:
+    websocket, below, above = opened(echo=True)
+
+    websocket.data_received(frame(BINARY, b"last") + frame(CLOSE, struct.pack("!H", 1000)))
+
+    assert above.received == b"last"
+    assert frames_of(below.sent) == [(CLOSE, struct.pack("!H", 1000))]
     assert below.is_closing
 
 

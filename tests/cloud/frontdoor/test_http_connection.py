@@ -23,6 +23,7 @@ from tests.support.rawhttp import RawHttp, Reply
 
 from mooring.cloud.frontdoor.http_limits import DEFAULT_HTTP_LIMITS
 from mooring.pki.certificates import sha256_thumbprint
+from mooring.transport.limits import ListenerLimits
 
 LIMITS = DEFAULT_HTTP_LIMITS
 
@@ -336,13 +337,33 @@ def test_what_is_not_http_is_answered_400_and_closed(
     assert said.out + said.err == ""
 
 
-def test_broken_body_ends_the_application_that_waits_for_it(door: DoorThread, raw: RawHttp) -> None:
-    raw.send(get("/echo", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n")
-    raw.send(b"nonsense\r\n")
+def test_broken_body_ends_the_application_that_waits_for_it(tmp_path: Path) -> None:
+    lingering = ListenerLimits(close_linger_s=600.0)
+    with (
+        DoorThread(tmp_path, uvloop.new_event_loop, listener_limits=lingering) as door,
+        door.dial() as raw,
+    ):
+        raw.send(get("/echo", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n")
+        raw.send(b"nonsense\r\n")
 
-    assert_refused(raw.read(), 400)
+        assert_refused(raw.read(), 400)
+        assert raw.is_closed_by_server()
+        wait_for(lambda: door.app.notes == ["disconnect"])
+        assert door.open_connections == 1
+
+
+def test_websocket_asked_for_behind_a_request_that_is_not_answered_yet_is_refused(
+    door: DoorThread, raw: RawHttp
+) -> None:
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    raw.send(get("/slow?1") + get("/mqtt", *upgrade, key, "Sec-WebSocket-Protocol: mqtt"))
+    assert door.app.started.acquire(timeout=WAIT_S)
+    door.call(door.app.release.set)
+
+    assert raw.read().json()["query"] == "1"
+    assert "WebSocket" in assert_refused(raw.read(), 400)
     assert raw.is_closed_by_server()
-    wait_for(lambda: door.app.notes == ["disconnect"])
 
 
 def test_upgrade_to_something_else_than_websocket_is_ignored(raw: RawHttp) -> None:
@@ -482,6 +503,7 @@ def test_request_whose_head_comes_too_slowly_is_answered_408(
     door: DoorThread, raw: RawHttp
 ) -> None:
     raw.request("GET", "/echo")
+    door.pass_time(LIMITS.head_s + 5)  # now the wheel would look again when it is idle for long
     raw.send(b"GET /echo HTTP/1.1\r\nHo")
     wait_for(lambda: door.call(_states, door) == [(True, False)])
     door.pass_time(LIMITS.head_s - 2)
@@ -512,6 +534,8 @@ def test_request_whose_body_comes_too_slowly_is_ended(
 
 def test_idle_connection_is_closed_in_time(door: DoorThread, raw: RawHttp) -> None:
     raw.request("GET", "/echo")
+    (connection,) = door.door.server_state.connections
+    assert connection.timeout_keep_alive_task is None  # type: ignore[union-attr]  # uvicorn's own
     door.pass_time(LIMITS.idle_s - 2)
     raw.request("GET", "/echo")  # puts it off
     door.pass_time(LIMITS.idle_s - 2)
@@ -548,6 +572,10 @@ def test_client_that_does_not_read_its_answer_holds_the_application_up_and_is_cu
 def _states(door: DoorThread) -> list[tuple[bool, bool]]:
     """Return of each connection whether it is in a head, and whether in a body."""
     return [(c._in_head, c._receiving) for c in door.door.server_state.connections]  # type: ignore[union-attr]
+
+
+def _ends_after_its_answer(door: DoorThread) -> bool:
+    return all(not c.cycle.keep_alive for c in door.door.server_state.connections)  # type: ignore[union-attr]
 
 
 def _stalled(door: DoorThread) -> bool:
@@ -625,7 +653,7 @@ def test_body_that_is_under_way_at_the_drain_is_still_taken(door: DoorThread, ra
     wait_for(lambda: door.call(_states, door) == [(False, True)])
     closing = threading.Thread(target=door.close, args=(WAIT_S,))
     closing.start()
-    wait_for(lambda: door.call(lambda: next(iter(door.door.server_state.connections))._draining))  # type: ignore[union-attr]
+    wait_for(lambda: door.call(_ends_after_its_answer, door))
     raw.send(b"bc")
 
     reply = raw.read()

@@ -57,7 +57,6 @@ class HttpConnection(HttpToolsProtocol):
         self._fault: HttpRefusal | None = MALFORMED  # what to say when the parser stops
         self._last_word: HttpRefusal | None = None
         self._deaf = False
-        self._draining = False
         self._in_head = False
         self._receiving = False
         self._timed = False
@@ -129,7 +128,6 @@ class HttpConnection(HttpToolsProtocol):
 
     def drain(self) -> None:
         """Answer what was begun, then close."""
-        self._draining = True
         if self._busy or self.pipeline:
             self.cycle.keep_alive = False
         else:
@@ -175,8 +173,8 @@ class HttpConnection(HttpToolsProtocol):
     # -- the parser's side ---------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless there are too many, or it is the end."""
-        if self._draining or len(self.pipeline) >= self._door.limits.max_pipelined:
+        """Begin a request, unless too many wait already."""
+        if len(self.pipeline) >= self._door.limits.max_pipelined:
             self.cycle.keep_alive = False  # the last that is answered
             self._stop(None)
         super().on_message_begin()
