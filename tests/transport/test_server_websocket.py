@@ -145,6 +145,16 @@ def test_bytes_arrive_in_order_however_they_are_cut(
     assert set(frames_of(below.sent)) <= {(PONG, b"p")}
 
 
+def test_bound_of_a_message_is_not_one_of_all_together() -> None:
+    websocket, below, above = opened()
+
+    for _ in range(10):
+        websocket.data_received(frame(BINARY, b"x" * (MAX_BYTES - 1)))
+
+    assert len(above.received) == 10 * (MAX_BYTES - 1)
+    assert not below.is_closing
+
+
 @settings(max_examples=300)
 @given(st.lists(st.binary(min_size=1, max_size=64), max_size=8))
 def test_nonsense_never_fails_it_is_closed(reads: list[bytes]) -> None:

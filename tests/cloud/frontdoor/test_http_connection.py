@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import random
 import select
 import ssl
 import threading
@@ -335,6 +336,26 @@ def test_what_is_not_http_is_answered_400_and_closed(
     assert raw.is_closed_by_server()
     said = capfd.readouterr()
     assert said.out + said.err == ""
+
+
+def test_damaged_requests_never_fail_the_server(door: DoorThread) -> None:
+    chance = random.Random(7)
+    sound = get("/echo?x", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n" + get("/echo")
+    for _ in range(80):
+        damaged = bytearray(sound)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(len(damaged))] = chance.choice(b"\r\n :;,\0\xff09aZ/")
+        cuts = sorted(chance.sample(range(len(damaged)), chance.randint(0, 3)))
+        with door.dial() as raw, contextlib.suppress(OSError):
+            for start, end in zip([0, *cuts], [*cuts, len(damaged)], strict=True):
+                raw.send(bytes(damaged[start:end]))
+            raw.socket.settimeout(0.01)
+            raw.read()
+
+    wait_for(lambda: door.open_connections == 0)
+    assert door.listener.counters.application_errors == 0
+    assert not door.door.server_state.connections
+    assert door.door.large_bodies == 0
 
 
 def test_broken_body_ends_the_application_that_waits_for_it(tmp_path: Path) -> None:

@@ -57,6 +57,21 @@ def test_server_certificate_that_is_renewed_is_shown_to_the_next_connection(
     assert client.get("/").status_code == 404  # the connection that stood is not disturbed
 
 
+def test_client_that_does_not_trust_the_server_is_recorded(cloud: CloudThread) -> None:
+    context = ssl.create_default_context()
+    with (
+        httpx.Client(verify=context, trust_env=False) as stranger,
+        pytest.raises(httpx.ConnectError),
+    ):
+        stranger.get(cloud.https_url)
+
+    found = cloud.attempts(kind="unknown", limit=100)
+    failures = [record["failure"] for record in found if record["failure"]["stage"] == "tls"]
+    assert failures
+    assert failures[0]["code"] == "tls-handshake-failed"
+    assert "server CA" in failures[0]["remedy"]
+
+
 def test_information_counts_connections_and_requests(
     cloud: CloudThread, client: httpx.Client
 ) -> None:

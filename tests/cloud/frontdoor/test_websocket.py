@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cloud.conftest import Device, MakeDevice
-from tests.support.cloud import CloudThread
+from tests.support.cloud import CloudThread, cloud_on_thread
 from tests.support.rawmqtt import CONNACK, CONNECT, PINGREQ, PINGRESP, RawMqtt, packet, text
 from tests.support.rawwebsocket import (
     BINARY,
@@ -422,6 +424,21 @@ def test_websocket_without_connect_is_closed_in_time(cloud: CloudThread, enrolle
 
         expect_closed(websocket, 1000)
     assert attempt_of(enrolled, "connect-timeout")["context"]["transport"] == "websocket"
+
+
+def test_end_of_the_cloud_says_that_the_server_goes_away(
+    make_device: MakeDevice, tmp_path: Path
+) -> None:
+    with cloud_on_thread(tmp_path / "state") as ending:
+        device = make_device(of=ending)
+        ending.enroll(device.name, device.pem)
+        with device.dial_websocket() as websocket:
+            connected(websocket, device)
+            stopping = threading.Thread(target=ending.stop)
+            stopping.start()
+
+            expect_closed(websocket, 1001)
+        stopping.join()
 
 
 def test_client_that_vanishes_leaves_nothing(cloud: CloudThread, enrolled: Device) -> None:
