@@ -105,6 +105,13 @@ def code_of(error: HttpResponseError) -> str | None:
     return str(error.error.code)
 
 
+@pytest.mark.exercises(
+    "azure-mgmt-iothubprovisioningservices (PyPI)",
+    "certificate.put",
+    "certificate.get",
+    "certificate.list",
+    "certificate.delete",
+)
 def test_certificate_is_created_read_updated_listed_and_deleted(
     client: IotDpsClient, name: str, root: Issued
 ) -> None:
@@ -165,6 +172,9 @@ def test_certificate_is_created_read_updated_listed_and_deleted(
         client.dps_certificate.get(name, GROUP, NAME)
 
 
+@pytest.mark.exercises(
+    "azure-mgmt-iothubprovisioningservices (PyPI)", "certificate.code", "certificate.verify"
+)
 def test_certificate_is_verified_by_a_proof_signed_with_its_key_and_no_other(
     client: IotDpsClient, name: str, root: Issued
 ) -> None:
@@ -245,6 +255,15 @@ def test_device_registers_under_a_certificate_that_was_verified_so(
     assert code_of(used.value) == "certificate-in-use"
 
 
+@pytest.mark.exercises(
+    "azure-mgmt-iothubprovisioningservices (PyPI)",
+    "service.get",
+    "service.list",
+    "service.list-all",
+    "sku.list",
+    "operation.list",
+    "name.check",
+)
 def test_service_is_read_and_listed(client: IotDpsClient, cloud: ThrowAwayCloud) -> None:
     found = client.iot_dps_resource.get(NAME, GROUP)
 
@@ -272,6 +291,7 @@ def test_service_is_read_and_listed(client: IotDpsClient, cloud: ThrowAwayCloud)
         client.iot_dps_resource.get("another", GROUP)
 
 
+@pytest.mark.exercises("azure-mgmt-iothubprovisioningservices (PyPI)", "policy.list", "policy.get")
 def test_keys_are_listed_and_policies_made_and_deleted(
     client: IotDpsClient, cloud: ThrowAwayCloud
 ) -> None:
@@ -299,6 +319,9 @@ def test_keys_are_listed_and_policies_made_and_deleted(
         resource.list_keys_for_key_name(NAME, "sdk", GROUP)
 
 
+@pytest.mark.exercises(
+    "azure-mgmt-iothubprovisioningservices (PyPI)", "service.put", "service.patch"
+)
 def test_service_is_updated(client: IotDpsClient, cloud: ThrowAwayCloud) -> None:
     resource = client.iot_dps_resource
     tagged = resource.begin_update(GROUP, NAME, TagsResource(tags={"site": "quay"})).result()
@@ -380,6 +403,9 @@ def test_service_is_updated(client: IotDpsClient, cloud: ThrowAwayCloud) -> None
             "operation-not-found",
         ),
     ],
+)
+@pytest.mark.exercises(
+    "azure-mgmt-iothubprovisioningservices (PyPI)", "service.delete", "private-link.list"
 )
 def test_what_is_not_offered_is_refused_in_words(
     client: IotDpsClient, call: Callable[[IotDpsClient], Any], status: int, code: str

@@ -54,6 +54,26 @@ def _expect_connected(
         assert record["context"].get("transport") == sdk.transport_of(record["kind"])
 
 
+@pytest.mark.exercises(
+    "azure-iot-device (PyPI)",
+    "device.mqtt.register",
+    "device.mqtt.poll",
+    "device.ws",
+    "device.x509",
+)
+@pytest.mark.exercises(
+    "azure-iot-provisioning-device-mqtt (npm)",
+    "device.mqtt.register",
+    "device.mqtt.poll",
+    "device.ws",
+    "device.x509",
+)
+@pytest.mark.exercises(
+    "azure-iot-provisioning-device-http (npm)",
+    "device.https.register",
+    "device.https.status",
+    "device.x509",
+)
 def test_individual_enrollment_registers_and_sends(
     sdk: Sdk, cloud: ThrowAwayCloud, tmp_path: Path
 ) -> None:
@@ -99,6 +119,9 @@ def test_individual_enrollment_with_another_device_id_sends_as_that_device(
     _expect_connected(run, cloud, f"Pump.{sdk.label}", sdk)
 
 
+@pytest.mark.exercises("azure-iot-device (PyPI)", "device.symmetric-key")
+@pytest.mark.exercises("azure-iot-provisioning-device-mqtt (npm)", "device.symmetric-key")
+@pytest.mark.exercises("azure-iot-provisioning-device-http (npm)", "device.symmetric-key")
 def test_individual_enrollment_by_symmetric_key_registers_and_sends(
     sdk: Sdk, cloud: ThrowAwayCloud
 ) -> None:

@@ -27,6 +27,15 @@ def name(service_sdk: ServiceSdk) -> str:
     return f"{service_sdk.name}{secrets.token_hex(4)}"
 
 
+@pytest.mark.exercises(
+    "azure-iothub-provisioningserviceclient (PyPI)",
+    "enrollment.put",
+    "enrollment.get",
+    "enrollment.delete",
+)
+@pytest.mark.exercises(
+    "azure-iot-provisioning-service (npm)", "enrollment.put", "enrollment.get", "enrollment.delete"
+)
 def test_individual_enrollment_is_created_read_changed_and_deleted(
     service_sdk: ServiceSdk, cloud: ThrowAwayCloud, name: str
 ) -> None:
@@ -85,6 +94,12 @@ def test_etag_that_was_read_deletes_and_an_older_one_does_not(
 
 
 @pytest.mark.parametrize("kind", ["individual", "group"])
+@pytest.mark.exercises(
+    "azure-iothub-provisioningserviceclient (PyPI)", "enrollment.attestation", "group.attestation"
+)
+@pytest.mark.exercises(
+    "azure-iot-provisioning-service (npm)", "enrollment.attestation", "group.attestation"
+)
 def test_symmetric_keys_are_made_hidden_shown_and_kept(
     service_sdk: ServiceSdk, cloud: ThrowAwayCloud, name: str, kind: str
 ) -> None:
@@ -104,6 +119,12 @@ def test_symmetric_keys_are_made_hidden_shown_and_kept(
     assert shown["attestation"] == {"type": "symmetricKey", "symmetricKey": keys}
 
 
+@pytest.mark.exercises(
+    "azure-iothub-provisioningserviceclient (PyPI)", "group.put", "group.get", "group.delete"
+)
+@pytest.mark.exercises(
+    "azure-iot-provisioning-service (npm)", "group.put", "group.get", "group.delete"
+)
 def test_group_is_created_read_changed_and_deleted(
     service_sdk: ServiceSdk, cloud: ThrowAwayCloud, name: str
 ) -> None:
@@ -130,6 +151,15 @@ def test_group_is_created_read_changed_and_deleted(
     assert missing["refused"] == 404
 
 
+@pytest.mark.exercises(
+    "azure-iothub-provisioningserviceclient (PyPI)",
+    "enrollment.query",
+    "group.query",
+    "enrollment.bulk",
+)
+@pytest.mark.exercises(
+    "azure-iot-provisioning-service (npm)", "enrollment.query", "group.query", "enrollment.bulk"
+)
 def test_bulk_creates_and_deletes_and_queries_page_through_all(
     service_sdk: ServiceSdk, cloud: ThrowAwayCloud, name: str
 ) -> None:
@@ -182,6 +212,12 @@ def test_what_is_not_served_is_refused_in_words(
     assert query["message"].startswith("query: 'a' at character 8")
 
 
+@pytest.mark.exercises(
+    "azure-iothub-provisioningserviceclient (PyPI)", "registration.get", "registration.delete"
+)
+@pytest.mark.exercises(
+    "azure-iot-provisioning-service (npm)", "registration.get", "registration.delete"
+)
 def test_device_registers_by_the_individual_enrollment_that_was_made(
     service_sdk: ServiceSdk, cloud: ThrowAwayCloud, name: str, tmp_path: Path
 ) -> None:
@@ -210,6 +246,8 @@ def test_device_registers_by_the_individual_enrollment_that_was_made(
     assert after["state"] == "unassigned"
 
 
+@pytest.mark.exercises("azure-iothub-provisioningserviceclient (PyPI)", "registration.query")
+@pytest.mark.exercises("azure-iot-provisioning-service (npm)", "registration.query")
 def test_devices_register_by_the_group_that_was_made_and_are_listed_by_it(
     service_sdk: ServiceSdk, cloud: ThrowAwayCloud, name: str, tmp_path: Path
 ) -> None:
