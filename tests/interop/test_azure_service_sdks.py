@@ -193,7 +193,7 @@ def test_bulk_creates_and_deletes_and_queries_page_through_all(
     assert len(found) == len(set(found))
     assert starred["pages"] == [found]
     assert none["pages"] == [[names[3]]]
-    assert groups["pages"] == [] or all(len(page) == 1 for page in groups["pages"])
+    assert all(len(page) <= 1 for page in groups["pages"])  # where there is none, Node has [[]]
     assert deleted == {"event": "bulk", "isSuccessful": True, "errors": []}
 
 
