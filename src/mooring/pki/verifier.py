@@ -34,6 +34,7 @@ from mooring.pki.certificates import (
     Certificate,
     certificate_der,
     is_self_issued,
+    sha256_thumbprint,
 )
 from mooring.pki.chainchecks import (
     CLOCK_SKEW,
@@ -110,6 +111,7 @@ class VerifiedPath:
             an enrollment group of either is found. Never holds the leaf: a device that presents
             a known CA itself is no member of that CA's group (Azure: a group takes leaves
             *issued* under its CA). Empty when the leaf is known and nothing above it is.
+        known_thumbprints: Their SHA-256 thumbprints, in the same order.
         ways: The known CAs of each way up by itself, nearest first; the first is that of
             `certificates`. What stands above a CA on its own way vouches for it, what merely
             follows it in `known` need not.
@@ -121,6 +123,7 @@ class VerifiedPath:
     leaf: Certificate
     certificates: tuple[Certificate, ...]
     known: tuple[Certificate, ...]
+    known_thumbprints: tuple[str, ...]
     ways: tuple[tuple[Certificate, ...], ...]
     leaf_is_known: bool
     not_before: datetime
@@ -144,7 +147,7 @@ class ChainVerifier:
         self._cache_entries = cache_entries
         self._memory = CaMemory()
         self._cache: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._pinned: OrderedDict[bytes, tuple[datetime, datetime]] = OrderedDict()
+        self._pinned: OrderedDict[str, tuple[datetime, datetime]] = OrderedDict()
 
     def verify(
         self, presented: Sequence[Certificate], known: CaSet, *, at: datetime
@@ -192,7 +195,12 @@ class ChainVerifier:
         return judged.path
 
     def verify_pinned(
-        self, leaf: Certificate, *, at: datetime, check_validity: bool = True
+        self,
+        leaf: Certificate,
+        *,
+        at: datetime,
+        check_validity: bool = True,
+        thumbprint: str | None = None,
     ) -> None:
         """Return if a certificate that is known by its thumbprint may be used.
 
@@ -200,13 +208,14 @@ class ChainVerifier:
         dates are looked at every time.
 
         Whoever registered the thumbprint meant this very certificate, so its issuer and its
-        usages do not matter (the guide registers a CA certificate). The thumbprint itself is
-        compared by the caller.
+        usages do not matter (the guide registers a CA certificate). The thumbprint is compared
+        by the caller.
 
         Args:
             leaf: The peer's own certificate.
             at: The present; aware.
             check_validity: Whether the validity counts.
+            thumbprint: The SHA-256 thumbprint of `leaf`, for a caller who has just computed it.
 
         Raises:
             ChainRefused: ``expired``, ``not-yet-valid``, ``weak-key``, ``weak-signature``,
@@ -215,11 +224,10 @@ class ChainVerifier:
         """
         if at.tzinfo is None:
             raise ValueError("at must be aware")
-        der = certificate_der(leaf)
-        digest = hashlib.sha256(der).digest()
-        validity = self._pinned.get(digest)
+        thumbprint = thumbprint or sha256_thumbprint(leaf)
+        validity = self._pinned.get(thumbprint)
         if validity is None:
-            check_size(leaf, der)
+            check_size(leaf, certificate_der(leaf))
             try:
                 check_key(leaf)
                 if not is_self_issued(leaf):
@@ -227,8 +235,8 @@ class ChainVerifier:
                 validity = leaf.not_valid_before_utc, leaf.not_valid_after_utc
             except PARSE_FAULTS as error:
                 raise _unreadable(leaf, error) from error
-            self._pinned[digest] = validity
-        self._pinned.move_to_end(digest)
+            self._pinned[thumbprint] = validity
+        self._pinned.move_to_end(thumbprint)
         while len(self._pinned) > self._cache_entries:
             self._pinned.popitem(last=False)
         if check_validity:
@@ -288,12 +296,14 @@ def _judge(
     ends = [_end([leaf, *_certificates(way)]) for way in accepted]
     starts = [_start([leaf, *_certificates(way)]) for way in accepted]
     above = {facts.der: facts.certificate for facts in _nearest_first(accepted)}
+    known_above = tuple(
+        certificate for der, certificate in above.items() if known.find(der) is not None
+    )
     path = VerifiedPath(
         leaf=leaf,
         certificates=(leaf, *_certificates(accepted[0])),
-        known=tuple(
-            certificate for der, certificate in above.items() if known.find(der) is not None
-        ),
+        known=known_above,
+        known_thumbprints=tuple(sha256_thumbprint(certificate) for certificate in known_above),
         ways=tuple(
             tuple(facts.certificate for facts in way if known.find(facts.der) is not None)
             for way in accepted

@@ -133,47 +133,60 @@ class Allocator:
 
     def _open_hubs(self, terms: EnrollmentTerms, policy: AllocationPolicy) -> list[LinkedHub]:
         linked = self._configuration.current.linked_hubs
-        if not linked:
-            raise AllocationFailed(
-                "no-linked-hub",
-                "No hub is linked to this provisioning service.",
-                "Link a hub, then let the device register again.",
-            )
         names = {name.lower() for name in terms.hub_host_names}
-        if policy is AllocationPolicy.STATIC and len(names) != 1:
-            # Said of an enrollment by itself when it is written; here it is the default policy.
-            raise AllocationFailed(
-                "no-linked-hub",
-                f"The enrollment names {len(names) or 'no'} hubs and leaves the allocation policy "
-                "to the service, whose default is static: that needs one hub.",
-                "Name the one hub in the enrollment, or give it another allocation policy.",
-            )
-        said = ", ".join(sorted(names)) or "all linked hubs"
-        named = [hub for hub in linked if not names or hub.host_name in names]
-        if not named:
-            raise AllocationFailed(
-                "no-linked-hub",
-                f"The enrollment assigns to {said}, which is not linked.",
-                "Link that hub, or name a linked one in the enrollment.",
-            )
-        open_ = [hub for hub in named if hub.apply_allocation_policy]
-        if not open_:
-            raise AllocationFailed(
-                "no-linked-hub",
-                f"The enrollment assigns to {said}, but linked hubs among them are closed to "
-                "allocation (applyAllocationPolicy: false).",
-                "Open one of them to allocation, or name other linked hubs in the enrollment.",
-            )
-        present = [hub for hub in open_ if self._hubs.has_hub(hub.host_name)]
-        if not present:
-            raise AllocationFailed(
-                "hub-gone",
-                f"The enrollment assigns to {said}; what is linked of these does not exist any "
-                "more.",
-                "Unlink hubs that are gone, and link or name one that exists.",
-                error_code=DpsErrorCode.HUB_REFUSED,
-            )
-        return present
+        if policy is not AllocationPolicy.STATIC or len(names) == 1:
+            has_hub = self._hubs.has_hub
+            found = [
+                hub
+                for hub in linked
+                if (not names or hub.host_name in names)
+                and hub.apply_allocation_policy
+                and has_hub(hub.host_name)
+            ]
+            if found:
+                return found
+        raise _no_hub(linked, names, policy)
+
+
+def _no_hub(
+    linked: Sequence[LinkedHub], names: set[str], policy: AllocationPolicy
+) -> AllocationFailed:
+    """Return why none of the `linked` hubs that an enrollment `names` can be chosen."""
+    if not linked:
+        return AllocationFailed(
+            "no-linked-hub",
+            "No hub is linked to this provisioning service.",
+            "Link a hub, then let the device register again.",
+        )
+    if policy is AllocationPolicy.STATIC and len(names) != 1:
+        # Said of an enrollment by itself when it is written; here it is the default policy.
+        return AllocationFailed(
+            "no-linked-hub",
+            f"The enrollment names {len(names) or 'no'} hubs and leaves the allocation policy to "
+            "the service, whose default is static: that needs one hub.",
+            "Name the one hub in the enrollment, or give it another allocation policy.",
+        )
+    said = ", ".join(sorted(names)) or "all linked hubs"
+    named = [hub for hub in linked if not names or hub.host_name in names]
+    if not named:
+        return AllocationFailed(
+            "no-linked-hub",
+            f"The enrollment assigns to {said}, which is not linked.",
+            "Link that hub, or name a linked one in the enrollment.",
+        )
+    if not any(hub.apply_allocation_policy for hub in named):
+        return AllocationFailed(
+            "no-linked-hub",
+            f"The enrollment assigns to {said}; what is linked of these is closed to allocation "
+            "(applyAllocationPolicy: false).",
+            "Open one of them to allocation, or name other linked hubs in the enrollment.",
+        )
+    return AllocationFailed(
+        "hub-gone",
+        f"The enrollment assigns to {said}; what is linked of these does not exist any more.",
+        "Unlink hubs that are gone, and link or name one that exists.",
+        error_code=DpsErrorCode.HUB_REFUSED,
+    )
 
 
 async def _ask(

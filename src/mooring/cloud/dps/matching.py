@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from mooring.cloud.dps.authorities import Authorities, GroupClaim
@@ -26,7 +27,6 @@ from mooring.pki.certificates import (
     common_name,
     format_name,
     is_self_issued,
-    sha256_thumbprint,
 )
 from mooring.pki.verifier import ChainRefused, ChainVerifier, RefusalCode, VerifiedPath
 from mooring.protocol.azure.errors import quoted
@@ -96,7 +96,7 @@ def check_pinned(
             "or delete the enrollment if a group is meant to take the device.",
         )
     try:
-        verifier.verify_pinned(leaf, at=now)
+        verifier.verify_pinned(leaf, at=now, thumbprint=thumbprint)
     except ChainRefused as error:
         raise _chain_refused(error) from error
 
@@ -125,12 +125,11 @@ def check_references(
         if error.code == RefusalCode.UNKNOWN_CA:
             raise _chain_end(command.presented, f"{who}, and") from error
         raise _chain_refused(error) from error
-    above = {sha256_thumbprint(certificate) for certificate in path.known}
     records = [authorities.certificates.get(fold(name)) for name in names]
     found = [
         record
         for record in records
-        if record is not None and record.certificate.sha256_thumbprint in above
+        if record is not None and record.certificate.sha256_thumbprint in path.known_thumbprints
     ]
     if any(record.verified for record in found):
         return path
@@ -172,7 +171,7 @@ def find_group(
     Raises:
         RegistrationRefused: ``ca-not-verified`` or ``no-enrollment``.
     """
-    known = [sha256_thumbprint(certificate) for certificate in path.known]
+    known = path.known_thumbprints
     unvouched: EnrollmentGroup | None = None
     for level, thumbprint in enumerate(known):
         vouched = []
@@ -200,7 +199,7 @@ def find_group(
     )
 
 
-def _is_vouched(claim: GroupClaim, upwards: list[str], authorities: Authorities) -> bool:
+def _is_vouched(claim: GroupClaim, upwards: Sequence[str], authorities: Authorities) -> bool:
     if claim.by_reference:
         return upwards[0] in authorities.verified
     return any(thumbprint in authorities.verified for thumbprint in upwards)

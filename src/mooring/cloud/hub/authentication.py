@@ -155,7 +155,7 @@ class Authenticator:
                 code="thumbprint-mismatch",
             )
         try:
-            self._verifier.verify_pinned(leaf, at=self._clock.now())
+            self._verifier.verify_pinned(leaf, at=self._clock.now(), thumbprint=sha256)
         except ChainRefused as error:
             raise _chain_refused(error) from error
         return leaf.not_valid_after_utc
