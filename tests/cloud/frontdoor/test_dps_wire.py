@@ -523,6 +523,20 @@ def test_register_without_subscribing_ends_the_connection(enrolled: Device) -> N
     )
 
 
+def test_register_over_a_kept_session_is_answered_without_subscribing_again(
+    enrolled: Device,
+) -> None:
+    with enrolled.dial() as raw:
+        raw.connect(enrolled.name, enrolled.dps_user_name, clean=False)
+        raw.publish(f"{REGISTER}1", b"")
+
+        raw.expect(PUBACK)
+        answer = raw.expect(PUBLISH)
+
+    assert answer.topic.startswith("$dps/registrations/res/202/?$rid=1")
+    assert answer.flags & 0b110 == 0b010
+
+
 def test_leave_without_registering_is_recorded(enrolled: Device) -> None:
     with enrolled.at_dps() as raw:
         raw.send(packet(DISCONNECT, 0, b""))

@@ -139,7 +139,9 @@ class DpsSession:
         self._silence_s = silence_limit_s(connect.keep_alive_s)
         self._ends_at = now + door.limits.dps_max_age_s
         self._idle_ends_at: float | None = now + door.limits.dps_idle_s
-        self._qos: int | None = None
+        # Azure keeps no sessions, but the Python SDK, after a reconnect, counts on the subscription
+        # that it made before it: who asks to keep the session is answered without a new one.
+        self._qos: int | None = None if connect.clean_session else 1
         self._recorder: AttemptRecorder | None = link.recorder
         self._context = dict(link.recorder.context)
         self._working = False
