@@ -382,7 +382,40 @@ def test_verify_pinned_when_validity_is_switched_off_accepts_expired(
     with pytest.raises(ChainRefused) as refused:
         verifier.verify_pinned(leaf.certificate, at=NOW)
     assert refused.value.code == "expired"
-    verifier.verify_pinned(leaf.certificate, at=NOW, check_validity=False)
+    ChainVerifier(pinned_validity=False).verify_pinned(leaf.certificate, at=NOW)
+    with pytest.raises(ChainRefused):
+        ChainVerifier(chain_validity=False).verify_pinned(leaf.certificate, at=NOW)
+
+
+def test_verify_when_validity_is_switched_off_accepts_expired_and_early_chains() -> None:
+    verifier = ChainVerifier(chain_validity=False)
+    ended, early = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
+    root = make_ca("quay root", end=ended)
+    middle = make_ca("quay line a", root, start=early)
+    leaf = make_leaf("edge01", middle, end=ended)
+    presented, known = [leaf.certificate, middle.certificate], CaSet([root.certificate])
+
+    for _ in range(2):  # judged, then remembered
+        path = verifier.verify(presented, known, at=NOW)
+        assert path.certificates == (*presented, root.certificate)
+    for strict in (ChainVerifier(), ChainVerifier(pinned_validity=False)):
+        with pytest.raises(ChainRefused) as refused:
+            strict.verify(presented, known, at=NOW)
+        assert refused.value.code in {"expired", "not-yet-valid"}
+
+
+def test_verify_when_validity_is_switched_off_still_refuses_what_else_is_wrong(
+    root: Made,
+) -> None:
+    verifier = ChainVerifier(chain_validity=False)
+    leaf = make_leaf("edge01", root, end=NOW - timedelta(hours=1))
+    below = make_leaf("edge02", leaf)
+    stranger = make_leaf("edge03", make_ca("quay root"))
+
+    for presented in ([below.certificate, leaf.certificate], [stranger.certificate]):
+        with pytest.raises(ChainRefused) as refused:
+            verifier.verify(presented, CaSet([root.certificate]), at=NOW)
+        assert refused.value.code in {"issuer-not-ca", "bad-signature", "unknown-ca"}
 
 
 def test_verify_pinned_when_remembered_looks_at_the_dates_every_time(

@@ -233,7 +233,10 @@ class CloudApplication:
 
     async def _start_services(self) -> None:
         settings = self.settings
-        verifier = ChainVerifier()
+        verifier = ChainVerifier(
+            chain_validity=settings.check_chain_validity,
+            pinned_validity=settings.check_pinned_validity,
+        )
         self.attempts = AttemptService(SqliteAttemptStore(self.database))
         self._closers.append(self.attempts.close)
         self.accounts = AccountService(

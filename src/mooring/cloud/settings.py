@@ -142,6 +142,16 @@ class CloudSettings(BaseSettings):
         default=SubjectRules.AZURE,
         description="Rules for the subject of device certificates: Azure's own, or the guide's.",
     )
+    check_chain_validity: bool = Field(
+        default=True,
+        description="Refuse a device whose certificate, or a CA above it, has expired or is not "
+        "yet valid, at DPS (groups, CA references) and at hubs alike.",
+    )
+    check_pinned_validity: bool = Field(
+        default=True,
+        description="Refuse a certificate that has expired or is not yet valid although an "
+        "individual enrollment, or a thumbprint at a hub, means this very certificate.",
+    )
     throttling: ThrottlingMode = Field(
         default=ThrottlingMode.OFF,
         description="off, or azure: 1,000 registrations and 1,000 service operations a minute, "

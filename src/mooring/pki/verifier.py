@@ -71,6 +71,10 @@ CACHE_ENTRIES = 4096
 """Verified chains remembered, about 3 KB each: the devices that connect most often."""
 
 
+NO_CHECK_TIME = 0x200000
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME (x509_vfy.h), which pyOpenSSL has no name for."""
+
+
 class _X509Error(IntEnum):
     """OpenSSL's verify results that get a code of their own (x509_vfy.h)."""
 
@@ -139,12 +143,27 @@ class _Remembered:
     until: datetime
 
 
+_ALWAYS = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
 class ChainVerifier:
     """Judges what peers present; remembers who was accepted. For one thread."""
 
-    def __init__(self, cache_entries: int = CACHE_ENTRIES) -> None:
-        """Remember up to `cache_entries` accepted chains; 0 remembers none."""
+    def __init__(
+        self,
+        cache_entries: int = CACHE_ENTRIES,
+        *,
+        chain_validity: bool = True,
+        pinned_validity: bool = True,
+    ) -> None:
+        """Remember up to `cache_entries` accepted chains; 0 remembers none.
+
+        `chain_validity` says whether the dates count of what hangs from a CA, `pinned_validity`
+        whether those of a certificate that is known by its thumbprint do.
+        """
         self._cache_entries = cache_entries
+        self._chain_validity = chain_validity
+        self._pinned_validity = pinned_validity
         self._memory = CaMemory()
         self._cache: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._pinned: OrderedDict[str, tuple[datetime, datetime]] = OrderedDict()
@@ -188,7 +207,13 @@ class ChainVerifier:
         for certificate, der in zip(presented, ders, strict=True):
             check_size(certificate, der)
         try:
-            judged = _judge(presented, ders, known, self._memory, at.astimezone(UTC))
+            judged = _judge(
+                presented,
+                ders,
+                known,
+                self._memory,
+                at.astimezone(UTC) if self._chain_validity else None,
+            )
         except PARSE_FAULTS as error:
             raise _unreadable(presented[0], error) from error
         self._remember(key, judged)
@@ -199,7 +224,6 @@ class ChainVerifier:
         leaf: Certificate,
         *,
         at: datetime,
-        check_validity: bool = True,
         thumbprint: str | None = None,
     ) -> None:
         """Return if a certificate that is known by its thumbprint may be used.
@@ -214,7 +238,6 @@ class ChainVerifier:
         Args:
             leaf: The peer's own certificate.
             at: The present; aware.
-            check_validity: Whether the validity counts.
             thumbprint: The SHA-256 thumbprint of `leaf`, for a caller who has just computed it.
 
         Raises:
@@ -239,7 +262,7 @@ class ChainVerifier:
         self._pinned.move_to_end(thumbprint)
         while len(self._pinned) > self._cache_entries:
             self._pinned.popitem(last=False)
-        if check_validity:
+        if self._pinned_validity:
             check_validity_span(leaf, *validity, at)
 
     def _remember(self, key: bytes, judged: _Remembered) -> None:
@@ -267,8 +290,9 @@ def _judge(
     ders: Sequence[bytes],
     known: CaSet,
     memory: CaMemory,
-    at: datetime,
+    at: datetime | None,
 ) -> _Remembered:
+    """Judge what was presented; without `at` no dates count."""
     leaf, leaf_der = presented[0], ders[0]
     search = PathSearch(leaf, leaf_der, zip(ders[1:], presented[1:], strict=True), known, memory)
     leaf_is_known = known.find(leaf_der) is not None
@@ -277,7 +301,7 @@ def _judge(
         raise search.refusal()
     accepted: list[tuple[CaFacts, ...]] = []
     first_refusal: ChainRefused | None = None
-    until = datetime.max.replace(tzinfo=UTC)
+    until = _ALWAYS[1]
     for way in ways:
         if any(longer[: len(way)] == way for longer in accepted):
             continue  # part of a way that was accepted whole
@@ -312,6 +336,8 @@ def _judge(
         not_before=starts[0],
         not_after=ends[0],
     )
+    if at is None:
+        return _Remembered(path, *_ALWAYS)
     return _Remembered(
         path,
         since=max(starts) - CLOCK_SKEW,
@@ -339,7 +365,7 @@ def _end(certificates: Sequence[Certificate]) -> datetime:
 # -- what OpenSSL does not check, or not as we want it ------------------------------------------
 
 
-def _check_way(leaf: Certificate, way: Sequence[CaFacts], at: datetime) -> None:
+def _check_way(leaf: Certificate, way: Sequence[CaFacts], at: datetime | None) -> None:
     """Refuse what is wrong with a way beside its signatures; issuers' own faults were seen."""
     check_key(leaf)
     usage = client_usage_fault(leaf)
@@ -354,8 +380,9 @@ def _check_way(leaf: Certificate, way: Sequence[CaFacts], at: datetime) -> None:
             raise refusal(
                 RefusalCode.WEAK_SIGNATURE, facts.certificate, f"has a {facts.signature_weakness}"
             )
-    for certificate in (leaf, *_certificates(way)):
-        check_dates(certificate, at)
+    if at is not None:
+        for certificate in (leaf, *_certificates(way)):
+            check_dates(certificate, at)
 
 
 def _unreadable(certificate: Certificate, error: Exception) -> ChainRefused:
@@ -365,7 +392,9 @@ def _unreadable(certificate: Certificate, error: Exception) -> ChainRefused:
 # -- OpenSSL --------------------------------------------------------------------------------------
 
 
-def _ask_openssl(leaf_der: bytes, way: Sequence[CaFacts], at: datetime, leaf: Certificate) -> None:
+def _ask_openssl(
+    leaf_der: bytes, way: Sequence[CaFacts], at: datetime | None, leaf: Certificate
+) -> None:
     """Have OpenSSL judge exactly this way: its last certificate trusted, the others offered."""
     try:
         converted = [
@@ -374,8 +403,11 @@ def _ask_openssl(leaf_der: bytes, way: Sequence[CaFacts], at: datetime, leaf: Ce
         ]
         store = crypto.X509Store()
         store.add_cert(converted[-1])
-        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
-        store.set_time(_common_moment([leaf, *_certificates(way)], at))
+        if at is None:
+            store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | NO_CHECK_TIME)
+        else:
+            store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+            store.set_time(_common_moment([leaf, *_certificates(way)], at))
         context = crypto.X509StoreContext(store, converted[0], converted[1:-1])
         chain = context.get_verified_chain()
     except crypto.X509StoreContextError as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cloud.conftest import Device, MakeDevice
-from tests.support.cloud import CloudThread
+from tests.support.cloud import CloudThread, cloud_on_thread
+from tests.support.rawmqtt import PUBACK, PUBLISH
 from tests.support.webhook import Webhook, choose, reply, webhook_server
 
 REGISTER = "$dps/registrations/PUT/iotdps-register/?$rid=1"
@@ -137,3 +141,31 @@ def test_webhook_that_fails_is_told_by_the_poll(
     assert not {"assignedHub", "deviceId", "payload"} & state.keys()
     (record,) = device.attempts()
     assert record["failure"]["stage"] == "allocation"
+
+
+def test_shutdown_does_not_wait_for_a_webhook_and_tells_the_device_to_come_again(
+    tmp_path: Path, make_device: MakeDevice, webhook: Webhook
+) -> None:
+    asked = threading.Event()
+
+    async def think(_: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.sleep(60)
+
+    webhook.reply = think  # on the loop of the module's cloud, which goes on
+    with cloud_on_thread(tmp_path / "state", drain_s=30.0) as cloud:
+        made = make_device(of=cloud)
+        definition = {"webhookUrl": webhook.url, "apiVersion": "2021-10-01"}
+        members = {"allocationPolicy": "custom", "customAllocationDefinition": definition}
+        cloud.enroll(made.name, made.pem, **members)
+        with made.at_dps() as raw:
+            raw.publish(REGISTER, b"")
+            assert asked.wait(10)
+
+            cloud.stop()
+
+            raw.expect(PUBACK)
+            answer = raw.expect(PUBLISH)
+        # Not 202 and a failed registration, as the webhook's own time limit would end in.
+        assert answer.topic == "$dps/registrations/res/503/?$rid=1&retry-after=5"
+        assert json.loads(answer.payload)["errorCode"] == 503001
