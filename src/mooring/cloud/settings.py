@@ -179,12 +179,14 @@ class CloudSettings(BaseSettings):
         json_schema_extra={"unit": "bytes"},
     )
     max_connections: int = Field(
-        default=MAX_CONNECTIONS, ge=1, description="Device connections open at one time."
+        default=MAX_CONNECTIONS,
+        ge=1,
+        description="Connections open at one time, on the MQTT and on the HTTPS port each.",
     )
     max_connections_per_address: int = Field(
         default=MAX_CONNECTIONS_PER_ADDRESS,
         ge=1,
-        description="Device connections open at one time from one address.",
+        description="The same from one address.",
     )
     drain_s: float = Field(
         default=5.0,
