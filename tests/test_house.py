@@ -10,6 +10,14 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "mooring"
 
+HTTP_HOMES = (
+    "cloud/api/",
+    "gateway/api/",
+    "*/api.py",
+    "cloud/dps/device_api/",
+    "cloud/dps/service_api/",
+    "cloud/dps/resource_api/",
+)
 HOMES = {
     "cryptography": ("pki/",),
     "OpenSSL.crypto": ("pki/verifier.py",),
@@ -18,8 +26,8 @@ HOMES = {
     "sqlite3": ("storage/", "cloud/stores/", "gateway/stores/"),
     "sqlalchemy": ("storage/", "cloud/stores/", "gateway/stores/"),
     "alembic": ("storage/", "cloud/stores/", "gateway/stores/"),
-    "fastapi": ("cloud/api/", "gateway/api/", "*/api.py", "*_api.py"),
-    "starlette": ("cloud/api/", "gateway/api/", "*/api.py", "*_api.py"),
+    "fastapi": HTTP_HOMES,
+    "starlette": HTTP_HOMES,
     "uvicorn": ("cloud/api/", "cloud/frontdoor/", "gateway/api/"),
     "httptools": ("cloud/frontdoor/",),
     "wsproto": ("transport/",),

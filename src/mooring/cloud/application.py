@@ -14,8 +14,8 @@ from mooring.cloud.accounts.model import ResourceKind
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
 from mooring.cloud.doors import Doors
-from mooring.cloud.dps.begun_attempts import BegunAttempts
-from mooring.cloud.dps.device_requests import DeviceRequests
+from mooring.cloud.dps.device_api.begun_attempts import BegunAttempts
+from mooring.cloud.dps.device_api.requests import DeviceRequests
 from mooring.cloud.dps.model import LinkedHub
 from mooring.cloud.dps.mqtt import DpsMqtt
 from mooring.cloud.dps.service import DpsService

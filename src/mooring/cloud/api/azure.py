@@ -9,9 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mooring.cloud.api.azure_errors import azure_error, failure_answer
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.failures import FailureGuard
-from mooring.cloud.dps.device_api import create_device_app
-from mooring.cloud.dps.resource_api import create_resource_app
-from mooring.cloud.dps.service_api import create_service_app
+from mooring.cloud.dps.device_api.application import create_device_app
+from mooring.cloud.dps.resource_api.application import create_resource_app
+from mooring.cloud.dps.service_api.application import create_service_app
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
 SERVICE_COLLECTIONS = frozenset({"enrollments", "enrollmentgroups", "registrations"})

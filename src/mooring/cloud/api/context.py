@@ -13,8 +13,8 @@ from mooring.cloud.accounts.errors import OwnerOnly
 from mooring.cloud.accounts.model import Principal
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
-from mooring.cloud.dps.begun_attempts import BegunAttempts
-from mooring.cloud.dps.device_requests import DeviceRequests
+from mooring.cloud.dps.device_api.begun_attempts import BegunAttempts
+from mooring.cloud.dps.device_api.requests import DeviceRequests
 from mooring.cloud.dps.service import DpsService
 from mooring.cloud.dps.throttling import Throttling
 from mooring.cloud.hub.model import Hub

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mooring.cloud.attempts.model import KIND_REGISTRATION
-from mooring.cloud.dps.device_requests import DeviceAnswer, DeviceCaller, DeviceRequests
+from mooring.cloud.dps.device_api.requests import DeviceAnswer, DeviceCaller, DeviceRequests
 from mooring.cloud.dps.mqtt_endings import (
     IDLE,
     NOT_SUBSCRIBED,

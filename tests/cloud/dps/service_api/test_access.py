@@ -17,7 +17,7 @@ from tests.support.service_api import ServiceClient, dps_error, service_client, 
 
 from mooring.cloud.accounts.model import AccessPolicy, ResourceKind, Right, new_policy_key
 from mooring.cloud.accounts.signatures import authenticate_signature
-from mooring.cloud.dps.service_api import OPERATIONS
+from mooring.cloud.dps.service_api.application import OPERATIONS
 from mooring.protocol.azure.connection_strings import parse_connection_string
 from mooring.runtime.clock import SYSTEM_CLOCK
 

@@ -7,14 +7,14 @@ from mooring.cloud.dps.documents import EnrollmentBody, attestation_to_json, enr
 from mooring.cloud.dps.errors import RegistrationNotFound
 from mooring.cloud.dps.model import IndividualEnrollment, Registration
 from mooring.cloud.dps.queries import ENROLLMENT_FIELDS
-from mooring.cloud.dps.service_api_bulk import BulkKind, Item, run_bulk
-from mooring.cloud.dps.service_api_queries import (
+from mooring.cloud.dps.service_api.bulk import BulkKind, Item, run_bulk
+from mooring.cloud.dps.service_api.queries import (
     page_answer,
     read_conditions,
     read_continuation_header,
     read_limit,
 )
-from mooring.cloud.dps.service_api_requests import (
+from mooring.cloud.dps.service_api.requests import (
     Operation,
     ServiceAnswer,
     ServiceRequest,

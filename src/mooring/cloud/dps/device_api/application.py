@@ -18,9 +18,9 @@ from mooring.cloud.api.azure_errors import BODY_MEDIA_TYPE, azure_error, failure
 from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.attempts.model import KIND_LOOKUP, KIND_REGISTRATION
 from mooring.cloud.attempts.service import AttemptService
-from mooring.cloud.dps.begun_attempts import BegunAttempts
-from mooring.cloud.dps.device_answers import DeviceRequestRefused
-from mooring.cloud.dps.device_requests import DeviceAnswer, DeviceCaller, DeviceRequests
+from mooring.cloud.dps.device_api.answers import DeviceRequestRefused
+from mooring.cloud.dps.device_api.begun_attempts import BegunAttempts
+from mooring.cloud.dps.device_api.requests import DeviceAnswer, DeviceCaller, DeviceRequests
 from mooring.cloud.frontdoor.peer import TlsPeer, tls_peer
 from mooring.pki.certificates import sha256_thumbprint
 from mooring.protocol.azure.api_versions import OLDEST_DPS_API_VERSION, is_dps_api_version

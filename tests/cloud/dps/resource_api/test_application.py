@@ -10,7 +10,7 @@ from tests.support.cloud import CloudThread
 from tests.support.resource_api import SERVICE, ResourceClient, arm_error, resource_client
 
 from mooring.cloud.api.body_limit import MAX_BODY_BYTES
-from mooring.cloud.dps.resource_api import OPERATIONS
+from mooring.cloud.dps.resource_api.application import OPERATIONS
 from mooring.storage.errors import StorageFull
 
 

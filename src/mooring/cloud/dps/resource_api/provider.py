@@ -6,7 +6,7 @@ import re
 
 from mooring.cloud.api.errors import RequestRefused
 from mooring.cloud.dps.model import DPS_NAME
-from mooring.cloud.dps.resource_api_requests import (
+from mooring.cloud.dps.resource_api.requests import (
     PROVIDER,
     SERVICE,
     SUBSCRIPTION,

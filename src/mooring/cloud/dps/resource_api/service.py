@@ -15,8 +15,8 @@ from mooring.cloud.accounts.policies import PolicyDraft, format_rights
 from mooring.cloud.api.errors import RequestRefused
 from mooring.cloud.dps.configuration import Along
 from mooring.cloud.dps.model import DPS_NAME, AllocationPolicy, ServiceRecord
-from mooring.cloud.dps.resource_api_linked_hubs import linked_hub_to_json, read_linked_hubs
-from mooring.cloud.dps.resource_api_requests import (
+from mooring.cloud.dps.resource_api.linked_hubs import linked_hub_to_json, read_linked_hubs
+from mooring.cloud.dps.resource_api.requests import (
     LOCATION,
     PROVIDER,
     SERVICE,
@@ -25,7 +25,7 @@ from mooring.cloud.dps.resource_api_requests import (
     ResourceAnswer,
     ResourceRequest,
 )
-from mooring.cloud.dps.resource_api_service_body import read_service, read_tags
+from mooring.cloud.dps.resource_api.service_body import read_service, read_tags
 from mooring.cloud.work import Work
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import JsonValue

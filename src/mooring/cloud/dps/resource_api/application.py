@@ -17,22 +17,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.errors import RequestRefused
-from mooring.cloud.dps import (
-    resource_api_certificates,
-    resource_api_provider,
-    resource_api_service,
-)
 from mooring.cloud.dps.model import DPS_NAME
-from mooring.cloud.dps.resource_api_errors import answer_error
-from mooring.cloud.dps.resource_api_requests import Operation, ResourceRequest
+from mooring.cloud.dps.resource_api import certificates, provider, service
+from mooring.cloud.dps.resource_api.errors import answer_error
+from mooring.cloud.dps.resource_api.requests import Operation, ResourceRequest
 from mooring.protocol.azure.api_versions import is_api_version
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import encode_json
 
 OPERATIONS: tuple[Operation, ...] = (
-    *resource_api_service.OPERATIONS,
-    *resource_api_certificates.OPERATIONS,
-    *resource_api_provider.OPERATIONS,
+    *service.OPERATIONS,
+    *certificates.OPERATIONS,
+    *provider.OPERATIONS,
 )
 """All that Azure's specification has for a provisioning service."""
 

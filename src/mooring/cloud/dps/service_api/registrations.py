@@ -5,13 +5,13 @@ from __future__ import annotations
 from mooring.cloud.accounts.model import Right
 from mooring.cloud.dps.documents import registration_to_json
 from mooring.cloud.dps.queries import REGISTRATION_FIELDS
-from mooring.cloud.dps.service_api_queries import (
+from mooring.cloud.dps.service_api.queries import (
     page_answer,
     read_conditions,
     read_continuation_header,
     read_limit,
 )
-from mooring.cloud.dps.service_api_requests import Operation, ServiceAnswer, ServiceRequest
+from mooring.cloud.dps.service_api.requests import Operation, ServiceAnswer, ServiceRequest
 
 ITEM = "/registrations/{registrationId}"
 

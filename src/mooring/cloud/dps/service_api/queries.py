@@ -12,7 +12,7 @@ from typing import TypeVar
 from mooring.cloud.dps.documents.base import Document
 from mooring.cloud.dps.errors import InputInvalid
 from mooring.cloud.dps.queries import Condition, QueryField, to_conditions
-from mooring.cloud.dps.service_api_requests import ServiceAnswer, ServiceRequest
+from mooring.cloud.dps.service_api.requests import ServiceAnswer, ServiceRequest
 from mooring.cloud.paging import Page, page_size
 from mooring.protocol.azure.dps_queries import parse_dps_query
 from mooring.protocol.azure.errors import quoted

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mooring.cloud.dps.device_answers import (
+from mooring.cloud.dps.device_api.answers import (
     check_register_body,
     failure_of,
     note_outcome,

@@ -6,14 +6,14 @@ from mooring.cloud.accounts.model import Right
 from mooring.cloud.dps.documents import GroupBody, attestation_to_json, group_to_json
 from mooring.cloud.dps.model import EnrollmentGroup
 from mooring.cloud.dps.queries import GROUP_FIELDS
-from mooring.cloud.dps.service_api_bulk import BulkKind, Item, run_bulk
-from mooring.cloud.dps.service_api_queries import (
+from mooring.cloud.dps.service_api.bulk import BulkKind, Item, run_bulk
+from mooring.cloud.dps.service_api.queries import (
     page_answer,
     read_conditions,
     read_continuation_header,
     read_limit,
 )
-from mooring.cloud.dps.service_api_requests import (
+from mooring.cloud.dps.service_api.requests import (
     Operation,
     ServiceAnswer,
     ServiceRequest,

@@ -13,8 +13,8 @@ from mooring.cloud.api.azure_errors import in_sentences
 from mooring.cloud.api.errors import failure_of, log_failure
 from mooring.cloud.dps.documents.base import Document
 from mooring.cloud.dps.errors import InputInvalid
-from mooring.cloud.dps.service_api_errors import error_code_of, words_of
-from mooring.cloud.dps.service_api_requests import ServiceAnswer, ServiceRequest
+from mooring.cloud.dps.service_api.errors import error_code_of, words_of
+from mooring.cloud.dps.service_api.requests import ServiceAnswer, ServiceRequest
 from mooring.protocol.azure.error_codes import DpsErrorCode
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.identifiers import fold_registration_id as fold

@@ -21,15 +21,11 @@ from mooring.cloud.api.azure_errors import (
 from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.failures import FailureGuard
-from mooring.cloud.dps import (
-    service_api_enrollments,
-    service_api_groups,
-    service_api_registrations,
-)
 from mooring.cloud.dps.errors import InputInvalid
-from mooring.cloud.dps.service_api_access import CHALLENGE, authorize
-from mooring.cloud.dps.service_api_errors import error_code_of, parts_of, words_of
-from mooring.cloud.dps.service_api_requests import (
+from mooring.cloud.dps.service_api import enrollments, groups, registrations
+from mooring.cloud.dps.service_api.access import CHALLENGE, authorize
+from mooring.cloud.dps.service_api.errors import error_code_of, parts_of, words_of
+from mooring.cloud.dps.service_api.requests import (
     MediaTypeUnsupported,
     Operation,
     ServiceRequest,
@@ -40,9 +36,9 @@ from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import encode_json
 
 OPERATIONS: tuple[Operation, ...] = (
-    *service_api_enrollments.OPERATIONS,
-    *service_api_groups.OPERATIONS,
-    *service_api_registrations.OPERATIONS,
+    *enrollments.OPERATIONS,
+    *groups.OPERATIONS,
+    *registrations.OPERATIONS,
 )
 """All that Azure's specification has."""
 

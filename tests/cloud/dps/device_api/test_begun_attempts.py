@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from tests.support.clocks import StandingClock
 
-from mooring.cloud.dps.begun_attempts import PATIENCE_S, BegunAttempts
+from mooring.cloud.dps.device_api.begun_attempts import PATIENCE_S, BegunAttempts
 from mooring.runtime.attempts import Attempt, AttemptRecorder
 
 

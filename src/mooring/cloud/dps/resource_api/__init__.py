@@ -1,0 +1,1 @@
+"""The DPS as a resource, in the shapes of Azure Resource Manager."""

@@ -1,0 +1,1 @@
+"""The DPS service API over HTTPS: enrollments, groups, registration records."""
