@@ -240,7 +240,7 @@ def test_procedure_with_an_encrypted_mooring_key_group(mooring: CommandLine) -> 
     mooring.text("dps", "certificate", "add", "secretplant", "root-cert.pem")
     verified = mooring.json(
         *("dps", "certificate", "verify", "secretplant"),
-        *("--ca-key", "root-private-key.pem", "--ca-passphrase-file", "passphrase"),
+        *("--with-key", "root-private-key.pem", "--passphrase-file", "passphrase"),
     )
     assert verified["properties"]["isVerified"] is True
     mooring.text(

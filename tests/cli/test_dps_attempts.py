@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import json
-import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.commandline import CommandLine, QuickCommandLine, house_up, wait_until
-from tests.support.rawmqtt import PUBACK, PUBLISH, RawMqtt
-
-from mooring.cli.api import read_facts
+from tests.support.dps_commands import fresh_name, make_root, register
 
 
 def _stranger(mooring: CommandLine, name: str) -> None:
     """Register as a device that nobody enrolled, with a certificate of its own."""
-    folder = mooring.folder / name
-    if not folder.exists():
-        mooring.text(
-            *("cert", "root", "--cn", name, "--organization", "Quay"),
-            *("--key", "ec-p256", "--out-dir", folder),
-        )
-    id_scope = read_facts(mooring.state, "cloud")["id_scope"]
-    with RawMqtt(
-        mooring.address,
-        8883,
-        ca_file=mooring.state / "cloud" / "server-ca.pem",
-        cert_file=folder / "root-cert.pem",
-        key_file=folder / "root-private-key.pem",
-    ) as raw:
-        raw.connect(name, f"{id_scope}/registrations/{name}/api-version=2019-03-31")
-        raw.subscribe("$dps/registrations/res/#")
-        raw.publish("$dps/registrations/PUT/iotdps-register/?$rid=1", b"{}")
-        raw.expect(PUBACK)
-        assert "/401/" in raw.expect(PUBLISH).topic
-
-
-def _name() -> str:
-    return f"stranger{secrets.token_hex(3)}"
+    if not (mooring.folder / name).exists():
+        make_root(mooring, name, name)
+    files = (f"{name}/root-cert.pem", f"{name}/root-private-key.pem")
+    assert register(mooring, name, *files) == 401
 
 
 @contextmanager
@@ -59,7 +37,7 @@ def _watching(mooring: CommandLine, output: Path, *arguments: str) -> Iterator[t
 
 
 def test_attempts_are_filtered_and_shown_in_plain_words(mooring: CommandLine) -> None:
-    name = _name()
+    name = fresh_name("stranger")
     _stranger(mooring, name)
     _stranger(mooring, name)
     (attempt,) = mooring.json("dps", "attempts", "--registration-id", name.upper())
@@ -98,7 +76,7 @@ def test_attempts_of_nobody_are_none_and_a_wrong_filter_is_refused(mooring: Comm
 def test_watch_shows_attempts_as_they_end_until_ctrl_c(
     mooring: CommandLine, mooring_process: CommandLine
 ) -> None:
-    name, other = _name(), _name()
+    name, other = fresh_name("stranger"), fresh_name("stranger")
     _stranger(mooring, name)
     seen = mooring.folder / "seen"
     with _watching(mooring_process, seen, "--registration-id", name, "--limit", "5", "--json"):
@@ -115,7 +93,7 @@ def test_watch_shows_attempts_as_they_end_until_ctrl_c(
 def test_watch_as_text_says_cause_and_remedy(
     mooring: CommandLine, mooring_process: CommandLine
 ) -> None:
-    name = _name()
+    name = fresh_name("stranger")
     seen = mooring.folder / "seen"
 
     def tried_until_seen() -> str:

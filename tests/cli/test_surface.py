@@ -68,7 +68,7 @@ def test_help_of_the_whole_names_every_group_and_the_exit_codes(
     [
         ("nonsense",),
         ("up", "--nonsense"),
-        ("dps", "enrollment", "add"),
+        ("dps", "certificate", "add"),
         ("hub", "monitor", "--limit", "0"),
         ("gateway", "publish", "AzureDpsX509"),
     ],

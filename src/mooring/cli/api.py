@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -12,11 +13,24 @@ from urllib.parse import urlsplit
 import httpx
 
 from mooring.cli.output import CommandError, UsageError
+from mooring.protocol.azure.errors import AzureError
 
 Part = Literal["cloud", "gateway"]
 
 TIMEOUT_S = 60.0
 """Above the longest synchronous operation of either API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What an API says when it refuses, whatever the shape it says it in."""
+
+    code: str
+    message: str
+    remedy: str
+    field: str | None = None
+    tracking_id: str | None = None
+    findings: Sequence[Mapping[str, Any]] = ()
 
 
 class ApiError(CommandError):
@@ -31,11 +45,13 @@ class ApiError(CommandError):
         *,
         field: str | None = None,
         findings: Sequence[Mapping[str, Any]] = (),
+        retry_after_s: int | None = None,
     ) -> None:
-        """Keep the HTTP status and the findings of an Apply beside what the answer said."""
+        """Keep the HTTP status, the findings of an Apply, and how long to wait before a retry."""
         super().__init__(code, message, remedy, field=field)
         self.status = status
         self.findings = findings
+        self.retry_after_s = retry_after_s
 
 
 def read_facts(state: Path, part: str) -> dict[str, Any]:
@@ -132,6 +148,26 @@ class ApiClient:
             CommandError: It could not be reached, or spoke something else.
             UsageError: A name or a value that no request can carry.
         """
+        return self.exchange(
+            method,
+            path,
+            body=body,
+            parameters=parameters,
+            headers={} if if_match is None else {"If-Match": if_match},
+            timeout_s=timeout_s,
+        )[0]
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 0.0,
+    ) -> tuple[Any, Mapping[str, str]]:
+        """Call the API as `request` does; return the decoded answer and its headers."""
         _check_path(path)
         content = None if body is None else _encode(body)
         with self._troubles():
@@ -140,16 +176,18 @@ class ApiClient:
                 path.lstrip("/"),
                 content=content,
                 params={k: v for k, v in (parameters or {}).items() if v is not None},
-                headers=({} if content is None else {"Content-Type": "application/json"})
-                | ({} if if_match is None else {"If-Match": if_match}),
+                headers={
+                    **({} if content is None else {"Content-Type": "application/json"}),
+                    **(headers or {}),
+                },
                 timeout=max(timeout_s, TIMEOUT_S),
             )
         if not response.is_success:
             raise self._refusal(response)
         if not response.content:
-            return None
+            return None, response.headers
         try:
-            return response.json()
+            return response.json(), response.headers
         except ValueError:
             raise CommandError(
                 "not-our-api",
@@ -177,24 +215,41 @@ class ApiClient:
 
     def _refusal(self, response: httpx.Response) -> ApiError:
         try:
-            error = response.json()["error"]
-            code, message = str(error["code"]), str(error["message"])
-        except (ValueError, KeyError, TypeError):
+            refusal = self._read_refusal(response)
+        except (ValueError, KeyError, TypeError, AttributeError, AzureError):
             return ApiError(
                 response.status_code,
                 f"http-{response.status_code}",
                 f"The {self._part} answered {response.status_code} {response.reason_phrase}.",
                 f"See the log of the {self._part}.",
             )
+        message = refusal.message
         # At 5xx the cause is in the server's log, and the id is the way to it.
-        if response.is_server_error and (tracking_id := error.get("tracking_id")):
-            message = f"{message} (tracking id {tracking_id})"
+        if response.is_server_error and refusal.tracking_id:
+            message = f"{message} (tracking id {refusal.tracking_id})"
         return ApiError(
             response.status_code,
-            code,
+            refusal.code,
             message,
-            _for_the_command_line(str(error.get("remedy") or "")),
+            _for_the_command_line(refusal.remedy),
+            field=refusal.field,
+            findings=refusal.findings,
+            retry_after_s=_seconds(response.headers.get("retry-after")),
+        )
+
+    def _read_refusal(self, response: httpx.Response) -> Refusal:
+        """Return what the answer says.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError, AzureError: It is not this API's.
+        """
+        error = response.json()["error"]
+        return Refusal(
+            str(error["code"]),
+            str(error["message"]),
+            str(error.get("remedy") or ""),
             field=error.get("field"),
+            tracking_id=error.get("tracking_id"),
             findings=error.get("findings") or (),
         )
 
@@ -251,6 +306,10 @@ def _encode(body: Any) -> bytes:
             f"What was given cannot be sent as JSON: {_json_fault(error)}.",
             "Correct it: UTF-8 text, finite numbers, not nested too deeply.",
         ) from None
+
+
+def _seconds(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else None
 
 
 def _json_fault(error: Exception) -> str:

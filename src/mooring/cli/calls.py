@@ -8,21 +8,22 @@ A command takes a `Call` of the right kind as its first parameter and opens the 
             found = api.get_json("hubs")["value"]
         call.show_table(found, "hubs", ("name", "host name"), …)
 
-The options that all of them share (state folder, address, token, trust, --json) are added to its
-own, and whatever it raises is shown in the words of the surface.
+Whatever it raises is shown in the words of the surface. A call is a group of options: a dataclass
+whose fields are options, declared once and taken by many commands as one parameter. A command may
+take other such groups besides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from inspect import Parameter, Signature, signature
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Any, ClassVar, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
 from mooring.cli.api import ApiClient, Part, open_api
+from mooring.cli.azure_api import AzureApi, open_azure_api
 from mooring.cli.options import StateOption, TokenOption, TrustOption
 from mooring.cli.output import (
     CommandError,
@@ -35,23 +36,34 @@ from mooring.cli.output import (
     print_table,
 )
 from mooring.pki.errors import PkiError
+from mooring.protocol.azure.errors import AzureError
 
 P = ParamSpec("P")
 C = TypeVar("C", bound="Call")
 
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", help="Address of the API, instead of the one in the state folder."),
+]
+HttpsUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="HTTPS address of the cloud (service_url of `mooring cloud info`), instead of the "
+        "one in the state folder.",
+    ),
+]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One run of a command: whom it talks to, and how its answer is shown."""
 
-    state: Path
-    url: str | None
-    token: str | None
-    trust: Path | None
-    as_json: bool
-
-    url_help: ClassVar[str] = "Address of the API, instead of the one in the state folder."
-    part: ClassVar[Part] = "cloud"
+    state: StateOption
+    url: UrlOption = None
+    token: TokenOption = None
+    trust: TrustOption = None
+    as_json: JsonOption = False
 
     def api(self) -> ApiClient:
         """Return a client of the API, to be used in a `with` block.
@@ -59,7 +71,7 @@ class Call:
         Raises:
             CommandError: It is not known where it is, or there is no token for it.
         """
-        return open_api(self.part, self.state, self.url, self.token, self.trust)
+        raise NotImplementedError
 
     def show(
         self,
@@ -99,56 +111,76 @@ class Call:
             print_hint(hint)
 
 
-class CloudCall(Call):
+@dataclass(frozen=True, kw_only=True)
+class AdminCall(Call):
+    """A call of the REST interface of a cloud or of a gateway."""
+
+    part: ClassVar[Part]
+
+    def api(self) -> ApiClient:
+        """Return a client of that API; see `Call.api`."""
+        return open_api(self.part, self.state, self.url, self.token, self.trust)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudCall(AdminCall):
     """A call of the cloud's admin API."""
 
-    __slots__ = ()
+    part: ClassVar[Part] = "cloud"
 
 
-class GatewayCall(Call):
+@dataclass(frozen=True, kw_only=True)
+class GatewayCall(AdminCall):
     """A call of the gateway's REST interface."""
 
-    __slots__ = ()
     part: ClassVar[Part] = "gateway"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpsCall(Call):
+    """A call of DPS's service API or resource API."""
+
+    url: HttpsUrlOption = None
+
+    def api(self) -> AzureApi:
+        """Return a client of both APIs; see `Call.api`."""
+        return open_azure_api(self.state, self.url, self.token, self.trust)
 
 
 def command(
     app: typer.Typer, name: str | None = None
 ) -> Callable[[Callable[Concatenate[C, P], None]], Callable[Concatenate[C, P], None]]:
-    """Return a decorator that makes a function a command of `app`, named as it unless `name` is
-    given."""
+    """Return a decorator that makes a function a command of `app`.
+
+    Its name is that of the function, unless `name` is given.
+    """
 
     def decorate(
         function: Callable[Concatenate[C, P], None],
     ) -> Callable[Concatenate[C, P], None]:
-        app.command(name or function.__name__)(_with_shared_options(function))
+        app.command(name or function.__name__)(_framed(function))
         return function
 
     return decorate
 
 
-def _with_shared_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Return `function` with the options of a `Call` in place of its first parameter."""
-    first, *own = signature(function, eval_str=True).parameters.values()
-    kind: type[Call] = first.annotation
+def _framed(function: Callable[..., None]) -> Callable[..., None]:
+    """Return `function` with the options of its groups in their place, and errors shown."""
+    call, *own = signature(function, eval_str=True).parameters.values()
+    # The call's options are the same everywhere, and stand behind those that are not.
+    groups = {parameter.name: parameter.annotation for parameter in (*own, call)}
+    parameters = [option for parameter in (*own, call) for option in _options(parameter)]
 
     def run(**given: Any) -> None:
-        call = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+        arguments = {
+            name: _gathered(group, given) if is_dataclass(group) else given[name]
+            for name, group in groups.items()
+        }
         try:
-            function(call, **given)
-        except (CommandError, PkiError) as error:
-            exit_with_error(error, as_json=call.as_json)
+            function(**arguments)
+        except (CommandError, PkiError, AzureError) as error:
+            exit_with_error(error, as_json=given["as_json"])
 
-    url_option = Annotated[str | None, typer.Option("--url", help=kind.url_help)]
-    parameters = [
-        # By keyword, so that an option without a default may stand behind one with a default.
-        *(parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own),
-        _option("state", StateOption),
-        _option("url", url_option, None),
-        _option("token", TokenOption, None),
-        _option("trust", TrustOption, None),
-        _option("as_json", JsonOption, False),
-    ]
     run.__name__ = function.__name__
     run.__doc__ = function.__doc__
     run.__module__ = function.__module__
@@ -157,5 +189,22 @@ def _with_shared_options(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _option(name: str, annotation: Any, default: Any = Parameter.empty) -> Parameter:
-    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+def _options(parameter: Parameter) -> list[Parameter]:
+    """Return the options of a group, or the parameter itself."""
+    # By keyword, so that an option without a default may stand behind one with a default.
+    if not is_dataclass(parameter.annotation):
+        return [parameter.replace(kind=Parameter.KEYWORD_ONLY)]
+    hints = get_type_hints(parameter.annotation, include_extras=True)
+    return [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            annotation=hints[field.name],
+            default=Parameter.empty if field.default is MISSING else field.default,
+        )
+        for field in fields(parameter.annotation)
+    ]
+
+
+def _gathered(group: Any, given: Mapping[str, Any]) -> Any:
+    return group(**{field.name: given[field.name] for field in fields(group)})

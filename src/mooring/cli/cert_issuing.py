@@ -141,16 +141,33 @@ def load_issuer(
     intake = take_certificates(
         read_input(certificate_file, field="ca"), field=f"ca ({certificate_file})"
     )
-    key = _load_ca_key(key_file, passphrase_file)
+    key = load_ca_key(key_file, passphrase_file)
     return Issuer(intake.leaf, key, intake.certificates[1:])
 
 
-def _load_ca_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
-    text = read_input(path, field="ca-key")
-    field = f"ca-key ({path})"
+def load_ca_key(
+    path: Path,
+    passphrase_file: Path | None,
+    *,
+    options: tuple[str, str] = ("ca-key", "ca-passphrase-file"),
+) -> PrivateKey:
+    """Return the private key in `path`, asking for its passphrase where it needs one.
+
+    Args:
+        path: PEM file.
+        passphrase_file: Holds the passphrase on its first line.
+        options: What the command calls the two; named in errors.
+
+    Raises:
+        CommandError: A file cannot be read, or there is a passphrase to ask for and nobody to ask.
+        PkiError: It holds no private key, or the passphrase is wrong.
+    """
+    key_option, secret_option = options
+    text = read_input(path, field=key_option)
+    field = f"{key_option} ({path})"
     passphrase = None
     if passphrase_file is not None:
-        passphrase = read_passphrase(passphrase_file, field="ca-passphrase-file")
+        passphrase = read_passphrase(passphrase_file, field=secret_option)
     try:
         return take_private_key(text, passphrase=passphrase, field=field).key
     except KeyEncrypted:
@@ -158,8 +175,8 @@ def _load_ca_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
             raise UsageFault(
                 "key-encrypted",
                 f"{field}: the key is encrypted and no passphrase was given.",
-                "Give --ca-passphrase-file with the passphrase on the first line of the file.",
-                field="ca-passphrase-file",
+                f"Give --{secret_option} with the passphrase on the first line of the file.",
+                field=secret_option,
             ) from None
     return take_private_key(
         text, passphrase=ask_passphrase(f"Passphrase of {path}"), field=field

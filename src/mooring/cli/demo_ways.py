@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.cli.api import ApiClient, cloud_api, gateway_api
+from mooring.cli.azure_api import ANY, AzureApi, open_azure_api
 from mooring.cli.demo_table import CONNECTING, Progress, StageResult
 from mooring.cli.output import CommandError
 
@@ -24,6 +25,15 @@ TELEMETRY_TIMEOUT_S = 15.0
 POLL_S = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class Apis:
+    """The APIs that a way goes by: the DPS's, and those of cloud and gateway."""
+
+    dps: AzureApi
+    cloud: ApiClient
+    gateway: ApiClient
+
+
 @dataclass
 class Stand:
     """What the ways share: the running cloud and gateway, and the start of all connections."""
@@ -33,10 +43,14 @@ class Stand:
     start_line: threading.Barrier
 
     @contextmanager
-    def apis(self) -> Iterator[tuple[ApiClient, ApiClient]]:
-        """Open clients of the cloud and of the gateway."""
-        with cloud_api(self.state) as cloud, gateway_api(self.state) as gateway:
-            yield cloud, gateway
+    def apis(self) -> Iterator[Apis]:
+        """Open a client of each API."""
+        with (
+            open_azure_api(self.state) as dps,
+            cloud_api(self.state) as cloud,
+            gateway_api(self.state) as gateway,
+        ):
+            yield Apis(dps, cloud, gateway)
 
 
 def walk(way: Progress, stand: Stand) -> None:
@@ -72,20 +86,21 @@ def _individual(way: Progress, stand: Stand) -> None:
         root = issue_root(Subject(common_name=name, organization="Demo"), now=datetime.now(UTC))
         certificate, key = _pem(root)
         row.detail = f"root, CN={name}"
-    with stand.apis() as (cloud, gateway):
+    with stand.apis() as apis:
         with way.stage("enrollment"):
             slots = {"primary": {"certificate": certificate}}
-            cloud.put_json(
-                f"dps/enrollments/{name}",
+            apis.dps.put_json(
+                f"enrollments/{name}",
                 {
                     "registrationId": name,
                     "attestation": {"type": "x509", "x509": {"clientCertificates": slots}},
                 },
             )
-        _connect(way, stand, gateway, "AzureDpsX509-individual", certificate, key)
+        _connect(way, stand, apis.gateway, "AzureDpsX509-individual", certificate, key)
         with way.stage("registration status") as row:
-            _expect_assigned(cloud.get_json(f"dps/enrollments/{name}")["registrationState"], row)
-        _telemetry(way, cloud, gateway, "AzureDpsX509-individual", name)
+            enrollment = apis.dps.get_json(f"enrollments/{name}")
+            _expect_assigned(enrollment["registrationState"], row)
+        _telemetry(way, apis, "AzureDpsX509-individual", name)
 
 
 def _group(way: Progress, stand: Stand) -> None:
@@ -103,21 +118,21 @@ def _group(way: Progress, stand: Stand) -> None:
         device = issue_device(Subject(common_name=name, organization="Demo"), issuer, now=now)
         certificate, key = _pem(device)
         row.detail = f"root, CN={authority}; device, CN={name}"
-    with stand.apis() as (cloud, gateway):
+    with stand.apis() as apis:
+        dps, uploaded = apis.dps, apis.dps.resource("certificates", authority)
         with way.stage("CA upload"):
-            body = {"properties": {"certificate": _pem(root)[0]}}
-            cloud.put_json(f"dps/certificates/{authority}", body)
+            dps.put_json(uploaded, {"properties": {"certificate": _pem(root)[0]}})
         with way.stage("proof of possession"):
-            found = cloud.post_json(f"dps/certificates/{authority}/generateVerificationCode")
+            found = dps.post_json(f"{uploaded}/generateVerificationCode", if_match=ANY)
             code = found["properties"]["verificationCode"]
             proof = issue_verification(code, issuer, now=now)
-            found = cloud.post_json(
-                f"dps/certificates/{authority}/verify", {"certificate": _pem(proof)[0]}
+            found = dps.post_json(
+                f"{uploaded}/verify", {"certificate": _pem(proof)[0]}, if_match=ANY
             )
             _expect(found["properties"]["isVerified"], "the root is not verified")
         with way.stage("enrollment"):
-            cloud.put_json(
-                f"dps/enrollmentGroups/plant-{suffix}",
+            dps.put_json(
+                f"enrollmentGroups/plant-{suffix}",
                 {
                     "enrollmentGroupId": f"plant-{suffix}",
                     "attestation": {
@@ -126,12 +141,12 @@ def _group(way: Progress, stand: Stand) -> None:
                     },
                 },
             )
-        _connect(way, stand, gateway, "AzureDpsX509-group", certificate, key)
+        _connect(way, stand, apis.gateway, "AzureDpsX509-group", certificate, key)
         with way.stage("registration status") as row:
-            records = cloud.get_json("dps/registrations", enrollmentGroupId=f"plant-{suffix}")
-            _expect(bool(records["value"]), "the group has no registration record")
-            _expect_assigned(records["value"][0], row)
-        _telemetry(way, cloud, gateway, "AzureDpsX509-group", name)
+            records = list(dps.query(f"registrations/plant-{suffix}"))
+            _expect(bool(records), "the group has no registration record")
+            _expect_assigned(records[0], row)
+        _telemetry(way, apis, "AzureDpsX509-group", name)
 
 
 WAYS: dict[str, tuple[str, Callable[[Progress, Stand], None]]] = {
@@ -214,17 +229,15 @@ def _expect_assigned(registration: dict[str, Any], row: StageResult) -> None:
     row.detail = f"assigned to {registration['assignedHub']}"
 
 
-def _telemetry(
-    way: Progress, cloud: ApiClient, gateway: ApiClient, pid: str, device_id: str
-) -> None:
+def _telemetry(way: Progress, apis: Apis, pid: str, device_id: str) -> None:
     mark = secrets.token_hex(8)
     with way.stage("telemetry acknowledged"):
-        gateway.post_json(f"connections/{pid}/publish", {"json": {"mark": mark}})
+        apis.gateway.post_json(f"connections/{pid}/publish", {"json": {"mark": mark}})
     with way.stage("telemetry read back") as row:
-        hub = cloud.get_json("hubs")["value"][0]["name"]
+        hub = apis.cloud.get_json("hubs")["value"][0]["name"]
         deadline = time.monotonic() + TELEMETRY_TIMEOUT_S
         while True:
-            events = cloud.get_json(f"hubs/{hub}/telemetry", deviceId=device_id)["value"]
+            events = apis.cloud.get_json(f"hubs/{hub}/telemetry", deviceId=device_id)["value"]
             if any(mark in str(event["body"]) for event in events):
                 row.detail = f"{len(events)} message of {device_id}"
                 return

@@ -6,28 +6,27 @@ from typing import Annotated, Any
 
 import typer
 
-from mooring.cli.calls import CloudCall, command
-from mooring.cli.records import (
-    IfMatchOption,
-    LimitOption,
-    delete_one,
-    list_pages,
-    show_one,
-)
+from mooring.cli.calls import DpsCall, command
+from mooring.cli.records import IfMatchOption, LimitOption, delete_one, path_to, show_one
 from mooring.cli.rendering import short_time
 
 app = typer.Typer(no_args_is_help=True, help="Records of devices that did register.")
 
+RegistrationId = Annotated[
+    str, typer.Argument(help="Its registration id.", metavar="REGISTRATION_ID")
+]
+
 
 @command(app, "list")
-def registration_list(
-    call: CloudCall,
+def list_registrations(
+    call: DpsCall,
     group: Annotated[str | None, typer.Option("--group", help="Only those of a group.")] = None,
     limit: LimitOption = None,
 ) -> None:
     """List the registration records."""
+    path = "registrations" if group is None else path_to("registrations", group)
     with call.api() as api:
-        found = list_pages(api, "dps/registrations", limit, enrollmentGroupId=group)
+        found = list(api.query(path, limit=limit))
     call.show_table(
         found,
         "registration records",
@@ -43,20 +42,16 @@ def registration_list(
     )
 
 
-@command(app, "show")
-def registration_show(call: CloudCall, registration_id: str) -> None:
+@command(app)
+def show(call: DpsCall, registration_id: RegistrationId) -> None:
     """Show one registration record."""
-    show_one(call, "dps/registrations", registration_id, _facts)
+    show_one(call, "registrations", registration_id, _facts)
 
 
-@command(app, "delete")
-def registration_delete(
-    call: CloudCall,
-    registration_id: str,
-    if_match: IfMatchOption = None,
-) -> None:
+@command(app)
+def delete(call: DpsCall, registration_id: RegistrationId, if_match: IfMatchOption = None) -> None:
     """Delete a registration record; the next attempt is a first one. The hub's device stays."""
-    delete_one(call, "dps/registrations", registration_id, if_match)
+    delete_one(call, "registrations", registration_id, if_match)
 
 
 def _facts(found: dict[str, Any]) -> dict[str, object]:

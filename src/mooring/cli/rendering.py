@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ def print_https_fallback(fallback: Mapping[str, Any] | None) -> None:
     console.print("  Until then these SDKs, which dial 443 whatever they are told, cannot be used:")
     for client in fallback["unusable"]:
         console.print(f"  - {escape(client)}", soft_wrap=True)
+
+
+def short_datetime(value: datetime) -> str:
+    """Return an aware time for reading, as `short_time` does."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:

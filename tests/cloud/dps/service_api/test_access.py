@@ -209,6 +209,7 @@ OPENED_BY = {
     },
     Right.REGISTRATION_STATUS_READ: {
         ("GET", "/registrations/x"),
+        ("POST", "/registrations/query"),
         ("POST", "/registrations/x/query"),
     },
     Right.REGISTRATION_STATUS_WRITE: {("DELETE", "/registrations/x")},

@@ -327,3 +327,22 @@ def test_records_of_a_group_are_given_without_a_body_and_page_by_page(
 def test_records_of_a_group_without_any_are_none(api: ServiceClient) -> None:
     assert api.got("POST", "/registrations/KEYED/query") == []
     dps_error(api.call("POST", "/registrations/nobody/query"), 404, 404201)
+
+
+def test_all_records_are_given_those_of_individual_enrollments_and_of_deleted_groups_too(
+    api: ServiceClient, cloud: CloudThread
+) -> None:
+    issuer = cloud.enroll_group()
+    devices = [cloud.enroll(), issuer.device()]
+    for device in devices:
+        register(cloud, device)
+    api.gone(f"/enrollmentGroups/{issuer.group_id}")
+
+    response = api.call("POST", "/registrations/query", {"query": "SELECT *"})
+
+    assert response.headers["x-ms-item-type"] == "deviceRegistration"
+    found = {record["registrationId"] for record in response.json()}
+    assert {device.registration_id for device in devices} <= found
+    page = api.call("POST", "/registrations/query", headers={"x-ms-max-item-count": "1"})
+    assert len(page.json()) == 1
+    assert page.headers["x-ms-continuation"]

@@ -40,7 +40,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *groups.OPERATIONS,
     *registrations.OPERATIONS,
 )
-"""All that Azure's specification has."""
+"""All that Azure's specification has, and ``POST /registrations/query``."""
 
 OLDEST_API_VERSION = "2018-04-01"
 """The oldest that a client known to be in use sends (Azure's C SDK)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mooring.cloud.accounts.model import Right
 from mooring.cloud.dps.documents import registration_to_json
+from mooring.cloud.dps.model import Registration
 from mooring.cloud.dps.queries import REGISTRATION_FIELDS
 from mooring.cloud.dps.service_api.queries import (
     page_answer,
@@ -12,8 +13,10 @@ from mooring.cloud.dps.service_api.queries import (
     read_limit,
 )
 from mooring.cloud.dps.service_api.requests import Operation, ServiceAnswer, ServiceRequest
+from mooring.cloud.paging import Page
 
 ITEM = "/registrations/{registrationId}"
+ITEM_TYPE = "deviceRegistration"
 
 
 async def get_registration(request: ServiceRequest) -> ServiceAnswer:
@@ -36,17 +39,20 @@ async def query_registrations(request: ServiceRequest) -> ServiceAnswer:
     Those of a group that was deleted can still be listed, so that they can be deleted too.
     """
     group_id = request.ids["enrollmentGroupId"]
-    conditions = read_conditions(request, REGISTRATION_FIELDS)
-    continuation = read_continuation_header(request)
-    page = await request.services.dps.registrations.list(
-        conditions,
-        enrollment_group_id=group_id,
-        limit=read_limit(request),
-        continuation=continuation,
-    )
-    if not page.items and not continuation:
+    page = await _page(request, group_id)
+    if not page.items and not read_continuation_header(request):
         await request.services.dps.groups.get(group_id)
-    return await page_answer(request, page, registration_to_json, item_type="deviceRegistration")
+    return await page_answer(request, page, registration_to_json, item_type=ITEM_TYPE)
+
+
+async def query_all_registrations(request: ServiceRequest) -> ServiceAnswer:
+    """List all registration records, by registration id.
+
+    Beyond Azure, where those of individual enrollments are found one by one only, and those
+    that are left of deleted groups by who remembers the groups' names.
+    """
+    page = await _page(request, None)
+    return await page_answer(request, page, registration_to_json, item_type=ITEM_TYPE)
 
 
 OPERATIONS = (
@@ -56,6 +62,13 @@ OPERATIONS = (
         "/registrations/{enrollmentGroupId}/query",
         Right.REGISTRATION_STATUS_READ,
         query_registrations,
+    ),
+    Operation(
+        "DeviceRegistrationState_QueryAll",
+        "POST",
+        "/registrations/query",
+        Right.REGISTRATION_STATUS_READ,
+        query_all_registrations,
     ),
     Operation(
         "DeviceRegistrationState_Get",
@@ -72,3 +85,12 @@ OPERATIONS = (
         delete_registration,
     ),
 )
+
+
+async def _page(request: ServiceRequest, group_id: str | None) -> Page[Registration]:
+    return await request.services.dps.registrations.list(
+        read_conditions(request, REGISTRATION_FIELDS),
+        enrollment_group_id=group_id,
+        limit=read_limit(request),
+        continuation=read_continuation_header(request),
+    )
