@@ -14,7 +14,6 @@ from mooring.cloud.api.errors import install_error_handlers
 from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.api.json_body import well_formed_body
 from mooring.cloud.attempts.api import router as attempts_router
-from mooring.cloud.dps.api import router as dps_router
 from mooring.cloud.facts import ADMIN_PREFIX
 from mooring.cloud.hub.api import router as hub_router
 
@@ -49,7 +48,7 @@ def create_admin_app(services: CloudServices) -> FastAPI:
     )
     app.state.services = services
     app.include_router(_open, prefix=ADMIN_PREFIX)
-    for router in (_closed, dps_router, hub_router, attempts_router, accounts_router):
+    for router in (_closed, hub_router, attempts_router, accounts_router):
         app.include_router(
             router,
             prefix=ADMIN_PREFIX,
