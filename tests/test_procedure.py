@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.commandline import CommandLine, QuickCommandLine, house_up
+from tests.support.dps_commands import make_root, register
 from tests.support.terminal import program_on_terminal
 
 pytestmark = [
@@ -169,7 +170,92 @@ def _group(
     _telemetry_arrives(mooring, pid, device_id)
 
 
-# -- the tests ------------------------------------------------------------------------------------
+# -- the procedure's table, row by row -------------------------------------------------------------
+
+
+def test_row_c5_the_common_name_is_carried_along_and_a_mismatch_is_named(
+    mooring: CommandLine,
+) -> None:
+    root = make_root(mooring, "rowcarried")
+    added = mooring.json("dps", "enrollment", "add", "--certificate", root)
+    assert added["registrationId"] == "rowcarried"
+    assert register(mooring, "rowcarried") == 202
+    record = mooring.json("dps", "registration", "show", "rowcarried")
+    assert record["deviceId"] == "rowcarried"
+
+    add = ("dps", "enrollment", "add", "--certificate", root)
+    mooring.text(*add, "--registration-id", "rowother")
+    assert register(mooring, "rowother") == 401
+    (attempt,) = mooring.json("dps", "attempts", "--registration-id", "rowother")
+    assert "rowcarried" in attempt["failure"]["cause"]
+    assert "rowother" in attempt["failure"]["cause"]
+    shown = mooring.text("dps", "attempts", "--registration-id", "rowother")
+    assert attempt["failure"]["remedy"] in shown
+
+
+def test_row_c6_one_command_makes_the_verification_certificate(mooring: CommandLine) -> None:
+    mooring.text("dps", "certificate", "add", "rowproof", make_root(mooring, "rowproof"))
+    code = mooring.json("dps", "certificate", "code", "rowproof")["properties"]["verificationCode"]
+    made = mooring.json("cert", "verification", "--code", code)
+    subject = _openssl(mooring.folder, f"x509 -in {made['files']['certificate']} -noout -subject")
+    assert subject.split("=")[-1].strip() == code
+    proof = mooring.json("dps", "certificate", "verify", "rowproof", made["files"]["certificate"])
+    assert proof["properties"]["isVerified"]
+    # Where the key is at hand, the same is one step.
+    mooring.text("dps", "certificate", "add", "rowstep", make_root(mooring, "rowstep", "step"))
+    verify = ("dps", "certificate", "verify", "rowstep", "--with-key", "step/root-private-key.pem")
+    assert mooring.json(*verify)["properties"]["isVerified"]
+
+
+def test_row_d1_the_overview_has_what_a_connection_needs(mooring: CommandLine) -> None:
+    properties = mooring.json("dps", "show")["properties"]
+    facts = mooring.json("cloud", "info")
+    assert properties["deviceProvisioningHostName"] == facts["global_endpoint"]
+    assert properties["idScope"] == facts["id_scope"]
+    lines = mooring.text("dps", "show").splitlines()
+    assert f"global device endpoint  {facts['global_endpoint']}" in lines
+    assert f"ID scope                {facts['id_scope']}" in lines
+
+
+def test_rows_d2_and_d5_an_individual_enrollment_is_unassigned_then_assigned(
+    mooring: CommandLine,
+) -> None:
+    root = make_root(mooring, "rowsolo")
+    add = ("dps", "enrollment", "add", "--certificate", root, "--device-id", "rowdevice")
+    assert "registration status  unassigned" in mooring.text(*add)
+    listed = {row["registrationId"]: row for row in mooring.json("dps", "enrollment", "list")}
+    assert listed["rowsolo"]["deviceId"] == "rowdevice"
+    assert listed["rowsolo"]["registrationState"]["status"] == "unassigned"
+    assert register(mooring, "rowsolo") == 202
+    shown = mooring.text("dps", "enrollment", "show", "rowsolo")
+    assert "registration status  assigned" in shown
+    assert f"assigned hub         {mooring.address}" in shown
+
+
+def test_rows_d3_d4_and_d6_a_verified_root_a_group_of_it_and_its_records(
+    mooring: CommandLine,
+) -> None:
+    make_root(mooring, "rowroot")
+    unproven = mooring.json("dps", "certificate", "add", "rowroot", "root-cert.pem")
+    assert unproven["properties"]["isVerified"] is False
+    mooring.text("cert", "device", "--device-id", "rowdev", "--organization", "Quay")
+    added = mooring.text("dps", "group", "add", "rowplant", "--certificate", "rowroot")
+    assert "rowroot is not verified" in added
+    files = ("device.crt", "device-private-key.pem")
+    assert register(mooring, "rowdev", *files) == 401
+
+    mooring.text("dps", "certificate", "verify", "rowroot", "--with-key", "root-private-key.pem")
+
+    assert "status            Verified" in mooring.text("dps", "certificate", "show", "rowroot")
+    assert mooring.json("dps", "registration", "list", "--group", "rowplant") == []
+    assert register(mooring, "rowdev", *files) == 202
+    (record,) = mooring.json("dps", "registration", "list", "--group", "rowplant")
+    assert (record["registrationId"], record["status"]) == ("rowdev", "assigned")
+    shown = mooring.text("dps", "registration", "show", "rowdev")
+    assert "enrollment group    rowplant" in shown
+
+
+# -- the ways, from nothing to telemetry -----------------------------------------------------------
 
 
 def test_procedure_with_openssl_at_its_prompts_individual(mooring_process: CommandLine) -> None:

@@ -200,6 +200,16 @@ def test_a_wrong_address_is_refused_with_the_reason(
     assert refusal["code"] == code
 
 
+def test_addresses_of_the_two_apis_taken_for_each_other_are_told(mooring: CommandLine) -> None:
+    facts = mooring.json("cloud", "info")
+    trust = ("--trust", str(mooring.state / "cloud" / "server-ca.pem"))
+    https = mooring.refusal("dps", "attempts", "--url", facts["service_url"], *trust)
+    assert https["code"] == "not-our-api"
+    assert "mooring cloud info" in https["remedy"]
+    admin = mooring.refusal("dps", "show", "--url", facts["api_url"], exit_code=2)
+    assert admin["code"] == "url-not-https"
+
+
 def test_without_a_cloud_the_dps_says_how_to_start_one(mooring: CommandLine) -> None:
     mooring.state = mooring.folder / "empty"
     for arguments in (("show",), ("enrollment", "list"), ("certificate", "list"), ("attempts",)):

@@ -17,6 +17,8 @@ from mooring.protocol.azure.errors import AzureError
 
 Part = Literal["cloud", "gateway"]
 
+HTTP_NOT_FOUND = 404
+
 TIMEOUT_S = 60.0
 """Above the longest synchronous operation of either API."""
 
@@ -217,12 +219,7 @@ class ApiClient:
         try:
             refusal = self._read_refusal(response)
         except (ValueError, KeyError, TypeError, AttributeError, AzureError):
-            return ApiError(
-                response.status_code,
-                f"http-{response.status_code}",
-                f"The {self._part} answered {response.status_code} {response.reason_phrase}.",
-                f"See the log of the {self._part}.",
-            )
+            return self._unreadable(response)
         message = refusal.message
         # At 5xx the cause is in the server's log, and the id is the way to it.
         if response.is_server_error and refusal.tracking_id:
@@ -235,6 +232,23 @@ class ApiClient:
             field=refusal.field,
             findings=refusal.findings,
             retry_after_s=_seconds(response.headers.get("retry-after")),
+        )
+
+    def _unreadable(self, response: httpx.Response) -> ApiError:
+        """Return what a refusal means that is not in this API's shape."""
+        status = response.status_code
+        if status == HTTP_NOT_FOUND:
+            return ApiError(
+                status,
+                "not-our-api",
+                f"{self.base_url} answers, but has not what was asked for.",
+                f"Check --url: `mooring {self._part} info` says where its APIs are.",
+            )
+        return ApiError(
+            status,
+            f"http-{status}",
+            f"The {self._part} answered {status} {response.reason_phrase}.",
+            f"See the log of the {self._part}.",
         )
 
     def _read_refusal(self, response: httpx.Response) -> Refusal:

@@ -45,6 +45,14 @@ UrlOption = Annotated[
     str | None,
     typer.Option("--url", help="Address of the API, instead of the one in the state folder."),
 ]
+AdminUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Address of the cloud's admin API (api_url of `mooring cloud info`), instead of the "
+        "one in the state folder.",
+    ),
+]
 HttpsUrlOption = Annotated[
     str | None,
     typer.Option(
@@ -125,6 +133,8 @@ class AdminCall(Call):
 @dataclass(frozen=True, kw_only=True)
 class CloudCall(AdminCall):
     """A call of the cloud's admin API."""
+
+    url: AdminUrlOption = None
 
     part: ClassVar[Part] = "cloud"
 
