@@ -6,17 +6,14 @@ and a service that is busy.
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 from tests.support.commandline import CommandLine
 from tests.support.dps_commands import fresh_name
+from tests.support.scripted_api import Script, scripted
 
 from mooring.cli import dps_bulk, dps_collections
 from mooring.cli.api import ApiError
@@ -24,55 +21,6 @@ from mooring.cli.azure_api import AzureApi, open_azure_api
 from mooring.cli.dps_bulk import Bulk
 from mooring.cli.dps_collections import GROUP, INDIVIDUAL, change
 from mooring.cli.output import CommandError
-
-Answer = tuple[int, Any, dict[str, str]]
-
-
-@dataclass
-class Script:
-    """Answers in turn, and the requests that they answered."""
-
-    answers: list[Answer] = field(default_factory=list)
-    requests: list[tuple[str, str, Any]] = field(default_factory=list)
-
-    def then(self, status: int, body: Any = None, **headers: str) -> Script:
-        """Answer the next request so."""
-        self.answers.append((status, body, headers))
-        return self
-
-
-@contextmanager
-def scripted(script: Script) -> Iterator[AzureApi]:
-    """Serve `script`, and open a client of it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            body = self.rfile.read(length)
-            script.requests.append((self.command, self.path, json.loads(body) if body else None))
-            status, document, headers = script.answers.pop(0)
-            content = document if isinstance(document, bytes) else json.dumps(document).encode()
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 - names of http.server
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            with AzureApi(f"http://127.0.0.1:{server.server_port}", "token") as api:
-                yield api
-        finally:
-            server.shutdown()
-            thread.join(5)
 
 
 @pytest.fixture
@@ -84,7 +32,7 @@ def script() -> Script:
 @pytest.fixture
 def api(script: Script) -> Generator[AzureApi]:
     """Return a client of the server that answers by `script`."""
-    with scripted(script) as client:
+    with scripted(script) as url, AzureApi(url, "token") as client:
         yield client
 
 

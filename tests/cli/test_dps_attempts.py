@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support.commandline import CommandLine, QuickCommandLine, house_up, wait_until
 from tests.support.dps_commands import fresh_name, make_root, register
+from tests.support.scripted_api import Script, scripted
 
 
 def _stranger(mooring: CommandLine, name: str) -> None:
@@ -106,6 +107,28 @@ def test_watch_as_text_says_cause_and_remedy(
     shown = seen.read_text()
     assert f"failed  {name}  registration" in shown
     assert "  remedy Create an individual enrollment" in shown
+
+
+def test_watch_asks_once_for_what_was_before_however_long_it_lasts(mooring: CommandLine) -> None:
+    def attempt(name: str) -> dict[str, str]:
+        return {"attempt_id": name}
+
+    script = Script().then(200, f"\n\n{json.dumps(attempt('c'))}\n\n".encode())
+    script.then(200, {"value": [attempt("b"), attempt("a")]})
+    with scripted(script) as url:
+        watch = ("dps", "attempts", "--watch", "--limit", "2", "--url", url, "--token", "x")
+        result = mooring.run(*watch, "--json")
+    *lines, _ = result.stdout.partition('{\n  "error"')[0].split("\n")
+    assert [json.loads(line)["attempt_id"] for line in lines] == ["a", "b", "c"]
+    assert len(script.requests) == 2
+    assert result.returncode == 1
+
+
+def test_watch_that_is_too_slow_says_how_many_it_missed(mooring: CommandLine) -> None:
+    script = Script().then(200, b'\n{"missed": 12}\n')
+    with scripted(script) as url:
+        result = mooring.run("dps", "attempts", "--watch", "--url", url, "--token", "x")
+    assert result.stdout.startswith("12 more came too fast to be shown here")
 
 
 def test_watch_ends_with_1_when_the_cloud_ends(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.commandline import CommandLine
 from tests.support.dps_commands import fresh_name, make_proof, make_root, upload_root
 
+from mooring.cli import dps_certificate
 from mooring.pki.certificates import dump_certificate
 from mooring.pki.issuing import Issuer, issue_root, issue_verification
 from mooring.pki.keys import KeyAlgorithm
@@ -70,15 +71,31 @@ def test_certificate_can_be_verified_with_the_key_at_hand_or_on_upload(
     assert given["properties"]["isVerified"]
 
 
-def test_verify_with_a_key_uses_the_code_that_waits(mooring: CommandLine) -> None:
+def test_verify_with_a_key_uses_the_code_that_waits(
+    mooring: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = fresh_name("root")
     mooring.text("dps", "certificate", "add", name, make_root(mooring, name))
     code = _code(mooring, name)
-    elsewhere = make_proof(mooring, code)
+    monkeypatch.setattr(dps_certificate, "_generate_code", None)  # it would fail
+    proven = mooring.json(
+        *("dps", "certificate", "verify", name, "--with-key", "root-private-key.pem")
+    )
+    assert proven["properties"]["isVerified"]
+    assert code not in mooring.text("dps", "certificate", "show", name)
+
+
+def test_verify_with_a_wrong_key_costs_nobody_a_code(mooring: CommandLine) -> None:
+    name = fresh_name("root")
+    mooring.text("dps", "certificate", "add", name, make_root(mooring, name))
     make_root(mooring, fresh_name("stranger"), "stranger")
     verify = ("dps", "certificate", "verify", name)
+    stranger = mooring.refusal(*verify, "--with-key", "stranger/root-private-key.pem")
+    assert stranger["code"] == "issuer-key-mismatch"
+    assert "verificationCode" not in mooring.json("dps", "certificate", "show", name)["properties"]
 
-    # A wrong key costs nobody the code.
+    code = _code(mooring, name)
+    elsewhere = make_proof(mooring, code)
     wrong = mooring.refusal(*verify, "--with-key", "stranger/root-private-key.pem")
     assert wrong["code"] == "issuer-key-mismatch"
     assert mooring.refusal(*verify, "--with-key", "absent.pem")["code"] == "file-unreadable"
