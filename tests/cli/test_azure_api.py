@@ -20,6 +20,7 @@ from mooring.cli.api import ApiError
 from mooring.cli.azure_api import AzureApi, open_azure_api
 from mooring.cli.dps_bulk import Bulk
 from mooring.cli.dps_collections import GROUP, INDIVIDUAL, change
+from mooring.cli.dps_resource import change_service
 from mooring.cli.output import CommandError
 
 
@@ -233,3 +234,13 @@ def test_change_for_an_etag_of_the_callers_is_tried_once(script: Script, api: Az
     with pytest.raises(ApiError):
         change(api, INDIVIDUAL, "gw01", lambda _: None, if_match="a")
     assert len(script.requests) == 2
+
+
+def test_service_that_another_client_changed_is_read_again(script: Script, api: AzureApi) -> None:
+    stale = {"error": {"code": "etag-mismatch", "message": "It has changed."}}
+    script.then(200, {"etag": "a", "properties": {"iotHubs": [1]}}).then(412, stale)
+    script.then(200, {"etag": "b", "properties": {"iotHubs": [1, 2]}}).then(200, {"etag": "c"})
+    changed = change_service(api, lambda found: {"iotHubs": [*found["iotHubs"], 3]})
+    assert changed == {"etag": "c"}
+    assert script.if_match == [None, "a", None, "b"]
+    assert script.requests[-1][2] == {"properties": {"iotHubs": [1, 2, 3]}}

@@ -19,6 +19,7 @@ class Script:
 
     answers: list[Answer] = field(default_factory=list)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    if_match: list[str | None] = field(default_factory=list)
 
     def then(self, status: int, body: Any = None, **headers: str) -> Script:
         """Answer the next request so."""
@@ -35,6 +36,7 @@ def scripted(script: Script) -> Iterator[str]:
             length = int(self.headers.get("content-length") or 0)
             body = self.rfile.read(length)
             script.requests.append((self.command, self.path, json.loads(body) if body else None))
+            script.if_match.append(self.headers.get("if-match"))
             status, document, headers = script.answers.pop(0)
             content = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
