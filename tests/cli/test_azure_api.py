@@ -22,6 +22,7 @@ from mooring.cli.dps_bulk import Bulk
 from mooring.cli.dps_collections import GROUP, INDIVIDUAL, change
 from mooring.cli.dps_resource import change_service
 from mooring.cli.output import CommandError
+from mooring.cloud.facts import RESOURCE_ID
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def script() -> Script:
 @pytest.fixture
 def api(script: Script) -> Generator[AzureApi]:
     """Return a client of the server that answers by `script`."""
-    with scripted(script) as url, AzureApi(url, "token") as client:
+    with scripted(script) as url, AzureApi(url, "token", resource_id=RESOURCE_ID) as client:
         yield client
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.commandline import CommandLine
 from tests.support.rawmqtt import PUBACK, PUBLISH, RawMqtt
 
-from mooring.cli.api import read_facts
+from mooring.cli.api_access import read_facts
 
 
 def fresh_name(what: str = "gateway") -> str:

@@ -56,33 +56,6 @@ class ApiError(CommandError):
         self.retry_after_s = retry_after_s
 
 
-def read_facts(state: Path, part: str) -> dict[str, Any]:
-    """Return what the cloud or gateway of this state folder wrote down about itself.
-
-    Raises:
-        CommandError: It never ran there.
-    """
-    path = state / part / f"{part}.json"
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        if (path.parent / f"{part}.db").exists():
-            raise _not_running(part, f"The {part} in {state} is not running.") from None
-        raise CommandError(
-            f"no-{part}",
-            f"There is no {part} in {state}.",
-            f"Start it (mooring up, or mooring {part} serve --state {state}), or name another "
-            "folder with --state.",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CommandError(
-            "state-unreadable",
-            f"{path} cannot be read: {error}",
-            f"Mend its permissions, or start the {part} again, which writes it anew.",
-        ) from None
-    return facts
-
-
 class ApiClient:
     """A small client of either REST API, which turns every trouble into a `CommandError`."""
 
@@ -274,7 +247,7 @@ class ApiClient:
         except httpx.ConnectError as error:
             raise (
                 _explain_tls(error, self.base_url)
-                or _not_running(self._part, f"The {self._part} does not answer at {self.base_url}.")
+                or not_running(self._part, f"The {self._part} does not answer at {self.base_url}.")
             ) from None
         except httpx.InvalidURL as error:
             raise UsageError(
@@ -334,7 +307,8 @@ def _json_fault(error: Exception) -> str:
     return "it holds NaN or Infinity"
 
 
-def _not_running(part: str, message: str) -> CommandError:
+def not_running(part: str, message: str) -> CommandError:
+    """Return the error for a cloud or gateway that is not up."""
     return CommandError(
         f"{part}-not-running", message, f"Start it: mooring up, or mooring {part} serve."
     )
@@ -394,66 +368,3 @@ _TLS_REMEDIES = {
     "not-a-tls-server": "Correct --url: `mooring cloud info` says which port is HTTPS.",
 }
 """Where the command line has an option for what the transport's remedy says in general."""
-
-
-def cloud_api(state: Path) -> ApiClient:
-    """Return a client of the admin API of the cloud in `state`."""
-    return open_api("cloud", state)
-
-
-def gateway_api(state: Path) -> ApiClient:
-    """Return a client of the gateway in `state`."""
-    return open_api("gateway", state)
-
-
-def open_api(
-    part: Part,
-    state: Path,
-    url: str | None = None,
-    token: str | None = None,
-    trust: Path | None = None,
-) -> ApiClient:
-    """Return a client of the API in `state`, or of the one that `url` names.
-
-    Raises:
-        CommandError: It never ran there, there is no token for it, or `trust` cannot be read.
-        UsageError: A `url` or a `token` that cannot be.
-    """
-    if url is None:
-        facts = read_facts(state, part)
-        url = str(facts["api_url"])
-        trust = trust or trusted_file(facts)
-    return ApiClient(part, url, find_token(part, state, token), trust=trust)
-
-
-def trusted_file(facts: Mapping[str, Any]) -> Path | None:
-    """Return the CA file of the cloud that wrote `facts`; a gateway has none."""
-    return Path(facts["ca_file"]) if "ca_file" in facts else None
-
-
-def find_token(part: Part, state: Path, token: str | None) -> str:
-    """Return `token`, or else the owner's of `state`.
-
-    Raises:
-        CommandError: There is none.
-        UsageError: No token can look like it.
-    """
-    if token is not None and not (token.isascii() and token.isprintable() and token):
-        raise UsageError(
-            "token-malformed",
-            "--token, or MOORING_TOKEN, is empty or holds characters that no token has.",
-            "Copy the token again.",
-            field="--token",
-        )
-    if token is None:
-        path = state / part / "owner-token"
-        try:
-            token = path.read_text().strip()
-        except OSError:
-            raise CommandError(
-                "no-token",
-                f"There is no owner token at {path}.",
-                f"Run as the user who owns that folder, or give --token of the {part}.",
-                field="--token",
-            ) from None
-    return token

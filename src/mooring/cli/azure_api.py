@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import httpx
 
-from mooring.cli.api import ApiClient, Refusal, find_token, read_facts, trusted_file
+from mooring.cli.api import ApiClient, Refusal
+from mooring.cli.api_access import find_token, read_facts, trusted_file
 from mooring.cli.output import CommandError, UsageError
 from mooring.protocol.azure.error_bodies import decode_error_body
 from mooring.protocol.azure.error_codes import DpsErrorCode
@@ -28,12 +29,6 @@ RESOURCE_API_VERSION = "2022-12-12"
 PAGE_ITEMS = 1_000
 """Asked for at a time; the service may give fewer."""
 
-DEFAULT_RESOURCE_ID = (
-    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/mooring"
-    "/providers/Microsoft.Devices/provisioningServices/dps"
-)
-"""Where a cloud has its DPS; it takes any subscription and any resource group."""
-
 ANY = "*"
 """The If-Match of whoever means the record as it is now, whichever that is."""
 
@@ -46,10 +41,13 @@ class AzureApi(ApiClient):
         base_url: str,
         token: str,
         *,
-        resource_id: str = DEFAULT_RESOURCE_ID,
+        resource_id: str,
         trust: Path | None = None,
     ) -> None:
-        """Prepare calls to `base_url`, e.g. ``https://localhost``, with the bearer `token`."""
+        """Prepare calls to `base_url`, e.g. ``https://localhost``, with the bearer `token`.
+
+        `resource_id` is the path of the DPS in the resource API.
+        """
         super().__init__("cloud", base_url, token, trust=trust)
         self._resource_path = resource_id.strip("/")
 
@@ -175,7 +173,9 @@ def open_azure_api(
         CommandError: It never ran there, there is no token for it, or `trust` cannot be read.
         UsageError: A `url` or a `token` that cannot be.
     """
-    resource_id = DEFAULT_RESOURCE_ID
+    from mooring.cloud.facts import RESOURCE_ID  # not for `mooring --help`
+
+    resource_id = RESOURCE_ID
     if url is None:
         facts = read_facts(state, "cloud")
         try:

@@ -22,7 +22,8 @@ from typing import Annotated, Any, ClassVar, Concatenate, ParamSpec, TypeVar, ge
 
 import typer
 
-from mooring.cli.api import ApiClient, Part, open_api
+from mooring.cli.api import ApiClient, Part
+from mooring.cli.api_access import open_api
 from mooring.cli.azure_api import AzureApi, open_azure_api
 from mooring.cli.options import StateOption, TokenOption, TrustOption
 from mooring.cli.output import (

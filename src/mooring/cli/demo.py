@@ -22,7 +22,7 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.markup import escape
 
-from mooring.cli.api import cloud_api
+from mooring.cli.api_access import cloud_api
 from mooring.cli.demo_table import CONNECTING, Progress, demo_view
 from mooring.cli.demo_ways import WAYS, Stand, walk
 from mooring.cli.output import (

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mooring.cli.api import ApiClient, cloud_api, gateway_api
+from mooring.cli.api import ApiClient
+from mooring.cli.api_access import cloud_api, gateway_api
 from mooring.cli.azure_api import ANY, AzureApi, open_azure_api
 from mooring.cli.demo_table import CONNECTING, Progress, StageResult
 from mooring.cli.output import CommandError

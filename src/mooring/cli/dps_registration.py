@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mooring.cli.calls import DpsCall, command
-from mooring.cli.records import IfMatchOption, LimitOption, delete_one, path_to, show_one
+from mooring.cli.records import IfMatchOption, LimitOption, path_to
 from mooring.cli.rendering import short_time
 
 app = typer.Typer(no_args_is_help=True, help="Records of devices that did register.")
@@ -45,13 +45,17 @@ def list_registrations(
 @command(app)
 def show(call: DpsCall, registration_id: RegistrationId) -> None:
     """Show one registration record."""
-    show_one(call, "registrations", registration_id, _facts)
+    with call.api() as api:
+        found = api.get_json(path_to("registrations", registration_id))
+    call.show(found, _facts)
 
 
 @command(app)
 def delete(call: DpsCall, registration_id: RegistrationId, if_match: IfMatchOption = None) -> None:
     """Delete a registration record; the next attempt is a first one. The hub's device stays."""
-    delete_one(call, "registrations", registration_id, if_match)
+    with call.api() as api:
+        api.delete(path_to("registrations", registration_id), if_match=if_match)
+    call.say({"deleted": registration_id}, f"deleted {registration_id}.")
 
 
 def _facts(found: dict[str, Any]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from mooring.cli.api import read_facts
+from mooring.cli.api_access import read_facts
 from mooring.cli.output import CommandError
 from mooring.runtime.lifeline import LIFELINE_VARIABLE
 

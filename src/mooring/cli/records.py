@@ -1,15 +1,13 @@
-"""What commands on a collection of records have in common: list, show, switch, delete."""
+"""What commands on a collection of records have in common: options, paths, pages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
 from mooring.cli.api import ApiClient
-from mooring.cli.calls import Call
 
 IfMatchOption = Annotated[
     str | None,
@@ -43,32 +41,3 @@ def list_pages(
         if not continuation:
             break
     return rows[:limit]
-
-
-def show_one(
-    call: Call,
-    path: str,
-    name: str,
-    facts: Callable[[dict[str, Any]], Mapping[str, object]],
-) -> None:
-    """Show the record `name` of the collection at `path`."""
-    with call.api() as api:
-        found = api.get_json(path_to(path, name))
-    call.show(found, facts)
-
-
-def switch_one(call: Call, path: str, name: str, provisioning_status: str) -> None:
-    """Set ``provisioningStatus`` of one record."""
-    with call.api() as api:
-        where = path_to(path, name)
-        found = api.get_json(where)
-        found["provisioningStatus"] = provisioning_status
-        found = api.put_json(where, found, if_match=found["etag"])
-    call.say(found, f"{name} is {found['provisioningStatus']}.")
-
-
-def delete_one(call: Call, path: str, name: str, if_match: str | None) -> None:
-    """Delete one record."""
-    with call.api() as api:
-        api.delete(path_to(path, name), if_match=if_match)
-    call.say({"deleted": name}, f"deleted {name}.")

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mooring.cli.api import gateway_api, read_facts
+from mooring.cli.api_access import gateway_api, read_facts
 from mooring.cli.output import error_console
 from mooring.cli.processes import Child, stop_requested, wait_ready
 from mooring.runtime.backoff import Backoff

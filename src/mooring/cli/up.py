@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mooring.cli.api import cloud_api, gateway_api
+from mooring.cli.api_access import cloud_api, gateway_api
 from mooring.cli.options import StateOption
 from mooring.cli.output import (
     CommandError,
