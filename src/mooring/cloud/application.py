@@ -41,6 +41,7 @@ from mooring.cloud.stores.sqlite.probe import probe_storage
 from mooring.pki.keys import KeyAlgorithm
 from mooring.pki.verifier import ChainVerifier
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
+from mooring.runtime.collector import settle_collector
 from mooring.runtime.logs import get_logger
 from mooring.runtime.statefolder import ensure_folder
 from mooring.runtime.tasks import TaskKeeper
@@ -419,6 +420,7 @@ class CloudApplication:
 async def serve(settings: CloudSettings, stop: asyncio.Event) -> None:
     """Run a cloud until `stop` is set. Raises what `CloudApplication.start` raises."""
     cloud = await CloudApplication.start(settings)
+    settle_collector()
     try:
         await stop.wait()
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.runtime.ids import new_attempt_id
@@ -25,8 +25,7 @@ MAX_TEXT_CHARS = 1024
 and an MQTT string has up to 65,535 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """One step of an attempt. `name` is lower case (``"tls"``, ``"register"``)."""
 
     name: str

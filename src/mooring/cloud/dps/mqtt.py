@@ -71,8 +71,6 @@ class DpsMqtt:
         recorder.kind = KIND_REGISTRATION
         recorder.context["registration_id"] = user_name.registration_id
         recorder.context["id_scope"] = user_name.id_scope
-        if link.presented:
-            recorder.context["thumbprint"] = sha256_thumbprint(link.presented[0])
         if user_name.client_version:
             recorder.context["client"] = user_name.client_version
         same = fold_registration_id(connect.client_id) == fold_registration_id(
@@ -303,13 +301,12 @@ class DpsSession:
         if not link.is_open:
             return
         # .NET knows one order only: PUBACK, then the answer.
-        if packet.packet_id is not None:
-            link.write(link.machine.pubacks((packet.packet_id,)))
+        puback = b"" if packet.packet_id is None else link.machine.pubacks((packet.packet_id,))
         topic = format_response_topic(answer.status, rid, answer.retry_after_s)
         # A client that acknowledges nothing gets its answers all the same, at QoS 0.
         qos = self._qos if self._qos and link.machine.window_free else 0
         data, _ = link.machine.publish(topic, answer.body, qos)
-        link.write(data)
+        link.write(puback + data)
 
     def _finish(self, recorder: AttemptRecorder) -> None:
         if recorder is self._recorder:
@@ -318,7 +315,10 @@ class DpsSession:
 
     def _new_recorder(self) -> AttemptRecorder:
         """Return the recorder of one more attempt on this connection."""
-        return AttemptRecorder(KIND_REGISTRATION, clock=self._door.clock, **self._context)
+        recorder = AttemptRecorder(KIND_REGISTRATION, clock=self._door.clock, **self._context)
+        if self._caller.presented:
+            recorder.context["thumbprint"] = sha256_thumbprint(self._caller.presented[0])
+        return recorder
 
 
 def _sas_token(password: bytes | None) -> str | None:

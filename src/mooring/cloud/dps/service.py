@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from datetime import timedelta
 
 from mooring.cloud.dps.allocation import Allocator
@@ -27,6 +28,7 @@ from mooring.cloud.dps.registrations import RegistrationService
 from mooring.cloud.dps.store import DpsStore
 from mooring.pki.verifier import ChainVerifier
 from mooring.protocol.azure.errors import quoted
+from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 
 OPERATION_LIFETIME = timedelta(minutes=15)
@@ -34,6 +36,10 @@ OPERATION_LIFETIME = timedelta(minutes=15)
 
 PRUNE_OPERATIONS = 1_000
 """Operations deleted in one write, so that no registration waits long behind it."""
+
+RECENT_OPERATIONS = 4_096
+"""Operations kept in memory until their first poll, some 1 KB each: those of the seconds that
+devices wait before they poll. Of more, the oldest are read from the store again."""
 
 MAX_OPERATION_ID_CHARS = 128
 """Ours have 55; longer ones need no look-up."""
@@ -67,6 +73,7 @@ class DpsService:
         """Put the parts together; use `start`."""
         self._store = store
         self._clock = clock
+        self._recent: OrderedDict[str, Operation] = OrderedDict()
         self.id_scope = configuration.current.id_scope
         self.certificates = CertificateService(store, authorities, clock)
         self.enrollments = EnrollmentService(store, authorities, clock)
@@ -138,7 +145,12 @@ class DpsService:
             ShuttingDown: 503/503001, a webhook was being asked when the cloud closed.
             mooring.storage.errors.StorageUnavailable: Nothing was recorded; answer 503 or drop.
         """
-        return await self._registrar.register(command)
+        operation = await self._registrar.register(command)
+        # What is on disk now does not change any more.
+        self._recent[operation.operation_id] = operation
+        if len(self._recent) > RECENT_OPERATIONS:
+            self._recent.popitem(last=False)
+        return operation
 
     async def look_up(self, command: RegisterCommand) -> Registration:
         """Return the registration record of a device that proves itself as for `register`.
@@ -160,9 +172,13 @@ class DpsService:
         Raises:
             OperationNotFound: Unknown, another's, or too old.
         """
-        operation = None
-        if len(operation_id) <= MAX_OPERATION_ID_CHARS:
+        operation = self._recent.get(operation_id)
+        if operation is not None and _is_of(operation, registration_id):
+            del self._recent[operation_id]
+        elif len(operation_id) <= MAX_OPERATION_ID_CHARS:
             operation = await self._store.find_operation(operation_id, registration_id)
+        else:
+            operation = None
         if operation is None or operation.created_at + OPERATION_LIFETIME < self._clock.now():
             raise OperationNotFound(
                 f"There is no operation {quoted(operation_id)} of {registration_id!r}.",
@@ -181,3 +197,7 @@ class DpsService:
             total += count
             if count < PRUNE_OPERATIONS:
                 return total
+
+
+def _is_of(operation: Operation, registration_id: str) -> bool:
+    return fold(operation.registration.registration_id) == fold(registration_id)

@@ -21,6 +21,22 @@ MAX_DEPTH = 32
 """Levels of arrays and objects: IoT Hub allows 10 in a twin, DPS documents have 4."""
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # "1e999" is JSON by its grammar, yet no number that returns
+        raise ValueError(text)
+    return number
+
+
+# Made once: `json.loads` and `json.dumps` make theirs anew at each call with options.
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
 def decode_json(data: bytes, *, max_bytes: int, field: str = "body") -> JsonValue:
     """Return the JSON value that `data` (UTF-8, a byte order mark allowed) spells.
 
@@ -38,9 +54,7 @@ def decode_json(data: bytes, *, max_bytes: int, field: str = "body") -> JsonValu
             field=field,
         )
     try:
-        value: JsonValue = json.loads(
-            data.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value: JsonValue = _decode(data.decode("utf-8-sig"))
     except RecursionError:
         raise _malformed(field, f"is nested deeper than {MAX_DEPTH} levels") from None
     except UnicodeDecodeError as error:
@@ -76,9 +90,7 @@ def encode_json(value: JsonValue) -> bytes:
     Raises:
         ValueError: A number in it is NaN or infinite.
     """
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode(
-        "ascii"
-    )
+    return _encode(value).encode("ascii")
 
 
 def kind_of(value: JsonValue) -> str:
@@ -92,17 +104,6 @@ def kind_of(value: JsonValue) -> str:
     if isinstance(value, int | float):
         return "a number"
     return "an object" if isinstance(value, Mapping) else "an array"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):  # "1e999" is JSON by its grammar, yet no number that returns
-        raise ValueError(text)
-    return number
 
 
 def _check(value: JsonValue, field: str) -> None:

@@ -29,9 +29,8 @@ def format_timestamp(at: datetime) -> str:
     """
     if at.tzinfo is None:
         raise ValueError("a timestamp needs a time zone")
-    # The year by hand: strftime's %Y does not pad on every platform.
-    at = at.astimezone(UTC)
-    return f"{at.year:04d}-{at:%m-%dT%H:%M:%S}.{at.microsecond:06d}0Z"
+    text = at.astimezone(UTC).isoformat(timespec="microseconds")
+    return f"{text.removesuffix('+00:00')}0Z"
 
 
 def parse_timestamp(text: str, *, field: str = "timestamp") -> datetime:

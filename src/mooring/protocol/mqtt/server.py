@@ -178,7 +178,7 @@ class ServerMachine:
                 close; events before the fault are in its `preceding`. The machine is CLOSED.
         """
         state = self._state
-        if state is ServerState.CLOSED:
+        if state is ServerState.CLOSED or (not data and not self._decoder.pending_bytes):
             return []
         if state is ServerState.DECIDING:
             self._decoder.hold(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mooring.cloud.attempts.model import (
@@ -30,6 +30,9 @@ _UPSERT = (
     " wire_ids = CASE excluded.wire_ids WHEN '{}' THEN wire_ids ELSE excluded.wire_ids END"
 )
 _NO_IDS = "{}"
+IDENTITIES_AT_ONCE = 500
+"""Looked up by one statement; SQLite takes 32,766 values."""
+
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 # The newest rows stay: of one address, and of all.
 _TRIM_ADDRESS = (
@@ -84,8 +87,9 @@ class SqliteAttemptStore:
 
     def _add(self, connection: sqlite3.Connection, records: Sequence[AttemptRecord]) -> None:
         (position,) = connection.execute("SELECT MAX(position) FROM attempt").fetchone()
+        kept = _kept_ids(connection, records)
         rows = [
-            _to_row(record, (position or 0) + number, _joined_ids(connection, record))
+            _to_row(record, (position or 0) + number, _joined_ids(record, kept))
             for number, record in enumerate(records, 1)
         ]
         connection.executemany(_UPSERT, rows)
@@ -113,16 +117,25 @@ def _conditions(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
     return conditions, values
 
 
-def _joined_ids(connection: sqlite3.Connection, record: AttemptRecord) -> str:
+def _kept_ids(connection: sqlite3.Connection, records: Sequence[AttemptRecord]) -> dict[bytes, str]:
+    """Return the wire ids (JSON) that are kept of `records`, by identity."""
+    identities = [record.identity for record in records if record.latest.wire_ids]
+    kept: dict[bytes, str] = {}
+    for start in range(0, len(identities), IDENTITIES_AT_ONCE):
+        some = identities[start : start + IDENTITIES_AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT identity, wire_ids FROM attempt WHERE identity IN ({marks})"  # noqa: S608 - marks
+        kept.update(connection.execute(query, some).fetchall())
+    return kept
+
+
+def _joined_ids(record: AttemptRecord, kept: Mapping[bytes, str]) -> str:
     """Return the wire ids of `record` behind those that are kept of it, as JSON."""
     newer = record.latest.wire_ids
     if not newer:
         return _NO_IDS  # the statement leaves those that are kept
-    row = connection.execute(
-        "SELECT wire_ids FROM attempt WHERE identity = ?", (record.identity,)
-    ).fetchone()
-    older = {} if row is None else json.loads(row[0])
-    return _dump(joined_wire_ids(older, newer))
+    older = kept.get(record.identity, _NO_IDS)
+    return _dump(joined_wire_ids(json.loads(older), newer) if older != _NO_IDS else newer)
 
 
 def _to_row(record: AttemptRecord, position: int, wire_ids: str) -> tuple[Any, ...]:
