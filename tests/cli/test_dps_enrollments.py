@@ -349,8 +349,9 @@ def test_enrollment_of_an_impossible_name_is_a_wrong_command(
     mooring: CommandLine, command: str
 ) -> None:
     options = ("--edge",) if command == "update" else ()
-    refusal = mooring.refusal("dps", "enrollment", command, "..", *options, exit_code=2)
-    assert refusal["code"] == "name-impossible"
+    for name in ("..", "a/b"):
+        refusal = mooring.refusal("dps", "enrollment", command, name, *options, exit_code=2)
+        assert refusal["code"] == "name-impossible"
 
 
 def test_certificate_without_a_common_name_needs_a_registration_id(mooring: CommandLine) -> None:

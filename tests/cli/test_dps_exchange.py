@@ -101,7 +101,13 @@ def test_groups_come_back_as_they_were(mooring: CommandLine) -> None:
 
     report = mooring.json("dps", "group", "import", "export.json")
 
-    assert report == {"created": 3, "updated": 0, "unchanged": [], "failed": []}
+    assert report == {
+        "created": 3,
+        "updated": 0,
+        "new_keys": [],
+        "unchanged": [],
+        "failed": [],
+    }
     assert _exported(mooring, "group", "--with-keys") == before
 
 
@@ -184,6 +190,55 @@ def test_import_again_leaves_what_is_there_and_update_replaces_it(mooring: Comma
     assert mooring.json("dps", "enrollment", "keys", "exa") == keys
 
 
+def test_import_again_leaves_a_webhook_whose_key_the_file_lacks(mooring: CommandLine) -> None:
+    add = ("dps", "enrollment", "add", "--symmetric-key", "--registration-id", "exhook")
+    mooring.text(*add, "--allocation", "custom", "--webhook-url", WEBHOOK)
+    _exported(mooring, "enrollment")
+    run = ("dps", "enrollment", "import", "export.json")
+
+    assert mooring.json(*run)["unchanged"] == ["exhook"]
+    assert mooring.json(*run, "--update", exit_code=1)["failed"][0]["registrationId"] == "exhook"
+    mooring.text("dps", "enrollment", "delete", "exhook")
+    assert mooring.json(*run, exit_code=1)["failed"][0]["registrationId"] == "exhook"
+
+
+def test_import_names_those_that_got_new_keys(mooring: CommandLine) -> None:
+    mooring.text("dps", "enrollment", "add", "--symmetric-key", "--registration-id", "exkey")
+    run = ("dps", "enrollment", "import", "export.json")
+    for options, told in (((), ["exkey"]), (("--with-keys",), [])):
+        _exported(mooring, "enrollment", *options)
+        mooring.text("dps", "enrollment", "delete", "exkey")
+        assert mooring.json(*run)["new_keys"] == told
+        assert mooring.json(*run)["new_keys"] == []
+    file = _written(mooring, "many.json", [_keyed(f"exmany{number:02}") for number in range(12)])
+    result = mooring.run("dps", "enrollment", "import", file)
+    assert result.returncode == 0
+    assert "new keys were made for exmany00, exmany01" in result.stderr
+    assert "exmany09 and 2 more: the file has none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://x.example/hook?code=s3cret", "https://x.example/hook?****"),
+        ("https://me:s3cret@x.example:8443/hook", "https://****@x.example:8443/hook"),
+        ("https://x.example/#s3cret", "https://x.example/#****"),
+        ("https://x.example/hook", "https://x.example/hook"),
+    ],
+)
+def test_secrets_of_a_webhook_are_neither_shown_nor_exported(
+    mooring: CommandLine, url: str, shown: str
+) -> None:
+    add = ("dps", "enrollment", "add", "--symmetric-key", "--registration-id", "exhook")
+    assert shown in mooring.text(*add, "--allocation", "custom", "--webhook-url", url)
+    assert shown in mooring.text("dps", "enrollment", "show", "exhook")
+    (record,) = _exported(mooring, "enrollment")
+    assert record["customAllocationDefinition"]["webhookUrl"] == shown
+    mooring.text("dps", "enrollment", "delete", "exhook")
+    imported = mooring.run("dps", "enrollment", "import", "export.json")
+    assert imported.returncode == (1 if "****" in shown else 0)
+
+
 def test_import_tells_each_that_failed_and_does_the_rest(mooring: CommandLine) -> None:
     records = [_keyed(f"exok{number}") for number in range(12)]
     records.insert(3, _keyed("exstatic", allocationPolicy="static"))
@@ -196,7 +251,9 @@ def test_import_tells_each_that_failed_and_does_the_rest(mooring: CommandLine) -
 
     assert result.returncode == 1
     assert result.stdout == "12 added, 3 failed.\n"
-    lines = {line.split()[1].rstrip(":"): line for line in result.stderr.splitlines()}
+    *failures, note = result.stderr.splitlines()
+    assert note.startswith("new keys were made for exok0")
+    lines = {line.split()[1].rstrip(":"): line for line in failures}
     assert lines.keys() == {"exstatic", "exnone", "exmasked"}
     assert "iotHubs: static allocation needs one hub" in lines["exstatic"]
     assert "attestation: missing" in lines["exnone"]

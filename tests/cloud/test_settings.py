@@ -131,6 +131,7 @@ def test_describe_settings_says_everything_of_each() -> None:
     assert all(row["help"] for row in rows.values())
     assert rows["bind"]["default"] == "127.0.0.1,::1"
     assert rows["drain_s"]["unit"] == "s"
+    assert rows["check_chain_validity"]["type"] == "true or false"
     assert rows["retry_after_s"]["environment"] == "MOORING_CLOUD_RETRY_AFTER_S"
 
 

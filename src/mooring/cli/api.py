@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -264,13 +264,19 @@ class ApiClient:
 
 
 def _check_path(path: str) -> None:
-    """Refuse a path with an empty name or a name of dots, which would be another path.
+    """Refuse a path with a name that is empty, of dots, or with a slash: it would be another path.
 
     Raises:
         UsageError: RFC 3986 §5.2.4 removes dot segments, so that deleting the device ``..`` would
-            mean deleting its hub.
+            mean deleting its hub; and a server may take ``%2F`` for the slash that it spells.
     """
     for name in path.lstrip("/").split("/"):
+        if "%2F" in name:
+            raise UsageError(
+                "name-impossible",
+                f"{unquote(name)!r} has a slash, which no name has.",
+                "Give the name without it.",
+            )
         if name in ("", ".", ".."):
             raise UsageError(
                 "name-impossible",

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +16,23 @@ from typing import IO, Annotated, Any, TextIO
 
 import typer
 
+from mooring.cli.api import HTTP_NOT_FOUND, ApiError
 from mooring.cli.azure_api import AzureApi
 from mooring.cli.calls import DpsCall
 from mooring.cli.dps_bulk import Bulk, Refused
 from mooring.cli.dps_collections import Collection, mechanism
-from mooring.cli.dps_inputs import is_masked, without_query
+from mooring.cli.dps_inputs import is_masked, masked_url
 from mooring.cli.json_arrays import ArrayMalformed, read_objects, write_objects
-from mooring.cli.output import EXIT_FAILED, CommandError, console, emit_json, error_console
+from mooring.cli.output import (
+    EXIT_FAILED,
+    CommandError,
+    UsageError,
+    console,
+    emit_json,
+    error_console,
+)
 from mooring.cli.progress import counting
+from mooring.cli.records import path_to
 
 SET_BY_THE_SERVICE = (
     "registrationState",
@@ -32,6 +41,9 @@ SET_BY_THE_SERVICE = (
     "lastUpdatedDateTimeUtc",
 )
 """Members that say how a record stands, not what it is: they are not exported."""
+
+NAMES_SHOWN = 10
+"""Of a list of names in a sentence; --json has them all."""
 
 ExportFile = Annotated[
     Path, typer.Argument(help="File to write; - is standard output.", show_default=True)
@@ -87,7 +99,7 @@ def _exported(
             record["attestation"] = mechanism(api, collection, name)
         definition = record.get("customAllocationDefinition")
         if definition and not with_keys:
-            definition["webhookUrl"] = without_query(definition["webhookUrl"])
+            definition["webhookUrl"] = masked_url(definition["webhookUrl"])
         count(1)
         yield record
 
@@ -125,10 +137,11 @@ def _write(records: Iterator[dict[str, Any]], file: Path, *, private: bool) -> i
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the records of a file."""
+    """What became of the records of a file; `new_keys` are those created with keys of their own."""
 
     created: int = 0
     updated: int = 0
+    new_keys: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
 
@@ -142,6 +155,7 @@ class Outcome:
         return {
             "created": self.created,
             "updated": self.updated,
+            "new_keys": self.new_keys,
             "unchanged": self.unchanged,
             "failed": self.failed,
         }
@@ -159,7 +173,8 @@ def import_all(call: DpsCall, collection: Collection, file: Path, *, update: boo
         with call.api() as api, counting("importing", total=total, quiet=call.as_json) as count:
             bulk = Bulk(api, collection)
             try:
-                for company in bulk.companies(_sendable(source, collection, outcome)):
+                records = _sendable(source, collection, outcome, None if update else api)
+                for company in bulk.companies(records):
                     _import_company(bulk, collection, company, outcome, update=update)
                     count(len(company))
             except CommandError as error:
@@ -181,7 +196,11 @@ def _import_company(
         for record in company
         if (found := refused.get(bulk.key(record))) is not None and found.exists
     ]
-    outcome.created += len(company) - len(refused)
+    for record in company:
+        if bulk.key(record) not in refused:
+            outcome.created += 1
+            if _lacks_keys(record.get("attestation")):
+                outcome.new_keys.append(str(record[collection.id_member]))
     for record in there:
         del refused[bulk.key(record)]
     if update and there:
@@ -203,12 +222,32 @@ def _note_failure(
     )
 
 
-def _sendable(source: TextIO, collection: Collection, outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """Yield the records that may be sent; note those that may not as failed."""
+def _lacks_keys(attestation: Any) -> bool:
+    """Return whether the service has to make keys, which no device has yet."""
+    if not isinstance(attestation, dict):
+        return False
+    if str(attestation.get("type")).lower() != "symmetrickey":
+        return False
+    keys = attestation.get("symmetricKey") or {}
+    return not (keys.get("primaryKey") and keys.get("secondaryKey"))
+
+
+def _sendable(
+    source: TextIO, collection: Collection, outcome: Outcome, there: AzureApi | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the records that may be sent; note those that may not as failed.
+
+    One whose webhook lacks its key is asked for at `there`, if given: if it is there already it is
+    left as it is, as the others are.
+    """
     for record in read_objects(source):
         for member in SET_BY_THE_SERVICE:
             record.pop(member, None)
         if is_masked(record.get("customAllocationDefinition")):
+            name = str(record[collection.id_member])
+            if there is not None and _is_there(there, collection, name):
+                outcome.unchanged.append(name)
+                continue
             fault = (
                 "customAllocationDefinition.webhookUrl: its key was left out by the export. "
                 "Export with --with-keys, or write the whole URL into the file."
@@ -216,6 +255,18 @@ def _sendable(source: TextIO, collection: Collection, outcome: Outcome) -> Itera
             _note_failure(outcome, collection, record, Refused(fault))
         else:
             yield record
+
+
+def _is_there(api: AzureApi, collection: Collection, name: str) -> bool:
+    try:
+        api.get_json(path_to(collection.path, name))
+    except UsageError:  # no record can have that name
+        return False
+    except ApiError as error:
+        if error.status != HTTP_NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _check(source: TextIO, file: Path, collection: Collection) -> int:
@@ -284,6 +335,13 @@ def _report(call: DpsCall, collection: Collection, outcome: Outcome) -> None:
             error_console.print(
                 f"{row[collection.id_member]}: {row['message']}", markup=False, soft_wrap=True
             )
+        if outcome.new_keys:
+            error_console.print(
+                f"new keys were made for {_some(outcome.new_keys)}: the file has none. "
+                "Devices with the former keys are refused; an export --with-keys keeps them.",
+                markup=False,
+                soft_wrap=True,
+            )
         parts = [f"{outcome.created} added"]
         if outcome.updated:
             parts.append(f"{outcome.updated} replaced")
@@ -296,6 +354,11 @@ def _report(call: DpsCall, collection: Collection, outcome: Outcome) -> None:
         console.print(f"{', '.join(parts)}.", markup=False, soft_wrap=True)
     if outcome.failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
 
 
 def _number(count: int, collection: Collection) -> str:

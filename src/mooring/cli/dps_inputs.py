@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mooring.cli.output import CommandError, UsageError
 
@@ -54,19 +55,26 @@ def initial_twin(given: str) -> dict[str, Any]:
     return twin
 
 
-def without_query(url: str) -> str:
-    """Return `url` with its query, which holds the key, masked as Azure does."""
-    base, question_mark, _ = url.partition("?")
-    return f"{base}?{MASK}" if question_mark else base
-
-
 MASK = "****"
 """Azure: custom allocation, how a webhook's secret is shown."""
 
 
+def masked_url(url: str) -> str:
+    """Return `url` with what may be secret in it masked: user and password, query, fragment."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    masked = parts._replace(
+        netloc=f"{user and MASK}{at}{host}",
+        query=parts.query and MASK,
+        fragment=parts.fragment and MASK,
+    )
+    return masked.geturl()
+
+
 def is_masked(definition: Mapping[str, Any] | None) -> bool:
     """Return whether a ``customAllocationDefinition`` has its webhook's key left out."""
-    return str((definition or {}).get("webhookUrl", "")).endswith(f"?{MASK}")
+    url = str((definition or {}).get("webhookUrl", ""))
+    return f"//{MASK}@" in url or url.endswith((f"?{MASK}", f"#{MASK}"))
 
 
 def _read(path: Path, option: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mooring.cli.azure_api import SERVICE_API_VERSION
-from mooring.cli.dps_inputs import initial_twin, without_query
+from mooring.cli.dps_inputs import initial_twin, masked_url
 from mooring.cli.output import UsageError
 from mooring.cli.rendering import short_time
 
@@ -143,7 +143,7 @@ def terms_facts(found: Mapping[str, Any]) -> dict[str, object]:
     reprovision = found.get("reprovisionPolicy")
     return {
         "allocation": found.get("allocationPolicy"),
-        "webhook": webhook and without_query(webhook),
+        "webhook": webhook and masked_url(webhook),
         "IoT hubs": ", ".join(found.get("iotHubs") or ()) or None,
         "reprovisioning": reprovision and _reprovision_word(reprovision),
         "initial twin": None if twin is None else json.dumps(twin, ensure_ascii=False),

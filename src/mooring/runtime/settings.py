@@ -6,7 +6,12 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
-_TYPES = {"integer": "whole number", "number": "number", "array": "list, separated by commas"}
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "array": "list, separated by commas",
+}
 
 
 def describe_settings(kind: type[BaseSettings]) -> list[dict[str, Any]]:

@@ -35,6 +35,20 @@ class TokenMissing(AccountError):
         )
 
 
+class NoWayIn(TokenMissing):
+    """A call came with neither of the two things that open the service API."""
+
+    def __init__(self) -> None:
+        """Make the error."""
+        super().__init__()
+        self.message = "the call has neither a shared access signature nor a bearer token"
+        self.remedy = (
+            "send 'Authorization: SharedAccessSignature …', signed with the key of a policy "
+            "('mooring cloud info' prints a connection string), or 'Authorization: Bearer TOKEN' "
+            "with the token of the state folder's file cloud/owner-token"
+        )
+
+
 class TokenRefused(AccountError):
     """A bearer token is unknown, mistyped or revoked."""
 

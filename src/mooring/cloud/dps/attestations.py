@@ -19,7 +19,7 @@ from mooring.cloud.dps.model import (
     SymmetricKeys,
     SymmetricKeySlots,
 )
-from mooring.protocol.azure.errors import SasKeyMalformed
+from mooring.protocol.azure.errors import SasKeyMalformed, quoted
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.protocol.azure.sas import MAX_KEY_BYTES, decode_key
 
@@ -85,7 +85,7 @@ def take_group_attestation(
 def reference_missing(name: str) -> InputInvalid:
     """Return the refusal of a reference to no uploaded CA certificate."""
     return InputInvalid(
-        f"attestation.x509.caReferences: there is no CA certificate {name!r}.",
+        f"attestation.x509.caReferences: there is no CA certificate {quoted(name)}.",
         "Upload it first (mooring dps certificate add), or correct the name.",
         field="attestation.x509.caReferences",
         code="ca-reference-unknown",
@@ -93,8 +93,11 @@ def reference_missing(name: str) -> InputInvalid:
 
 
 def _take_references(wanted: CaReferences, uploaded: Container[str]) -> CaReferences:
-    for name in (wanted.primary, wanted.secondary):
-        if name is not None and fold(check_certificate_name(name)) not in uploaded:
+    for slot, name in (("primary", wanted.primary), ("secondary", wanted.secondary)):
+        if name is None:
+            continue
+        check_certificate_name(name, field=f"attestation.x509.caReferences.{slot}")
+        if fold(name) not in uploaded:
             raise reference_missing(name)
     _check_any(
         wanted.primary,

@@ -34,6 +34,7 @@ from mooring.pki.possession import (
     check_possession,
     new_verification_code,
 )
+from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.clock import Clock
 
@@ -303,7 +304,7 @@ class CertificateService:
         record = self._authorities.current.certificates.get(fold(name))
         if record is None:
             raise CertificateNotFound(
-                f"There is no CA certificate {name!r}.",
+                f"There is no CA certificate {quoted(name)}.",
                 "List the CA certificates to see their names.",
                 field="name",
             )

@@ -21,6 +21,7 @@ from mooring.cloud.dps.store import DpsStore, ReferenceMissing
 from mooring.cloud.etags import new_etag
 from mooring.cloud.paging import Page, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
+from mooring.protocol.azure.errors import quoted
 from mooring.runtime.clock import Clock
 
 MAX_ENROLLMENTS = 1_000_000
@@ -99,7 +100,7 @@ class EnrollmentService:
         enrollment = await self._store.find_enrollment(registration_id)
         if enrollment is None:
             raise NotFound(
-                f"There is no individual enrollment {registration_id!r}.",
+                f"There is no individual enrollment {quoted(registration_id)}.",
                 "List the enrollments to see their registration ids.",
                 field="registrationId",
             )

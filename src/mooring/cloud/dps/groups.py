@@ -21,6 +21,7 @@ from mooring.cloud.dps.store import DpsStore, ReferenceMissing
 from mooring.cloud.etags import new_etag
 from mooring.cloud.paging import Page, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
+from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.clock import Clock
 
@@ -83,7 +84,7 @@ class GroupService:
         group = self._authorities.current.groups.get(fold(enrollment_group_id))
         if group is None:
             raise NotFound(
-                f"There is no enrollment group {enrollment_group_id!r}.",
+                f"There is no enrollment group {quoted(enrollment_group_id)}.",
                 "List the enrollment groups to see their ids.",
                 field="enrollmentGroupId",
             )

@@ -52,13 +52,13 @@ MAX_HOST_NAME_CHARS = 253
 _CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9\-._]{1,64}", re.ASCII)
 
 
-def check_certificate_name(name: str) -> str:
-    """Return `name` if it may name a CA certificate. Raises InputInvalid."""
+def check_certificate_name(name: str, *, field: str = "name") -> str:
+    """Return `name`, given as `field`, if it may name a CA certificate. Raises InputInvalid."""
     if _CERTIFICATE_NAME.fullmatch(name) is None:
         raise InputInvalid(
-            f"name {quoted(name)} may not name a CA certificate.",
+            f"{field}: {quoted(name)} may not name a CA certificate.",
             "Use 1 to 64 letters, digits, '-', '.' and '_'.",
-            field="name",
+            field=field,
             code="certificate-name-malformed",
         )
     return name
@@ -257,6 +257,8 @@ def _check_custom_allocation(terms: EnrollmentTerms) -> None:
     try:
         url = urlsplit(custom.webhook_url)
         usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        # urlsplit passes over white space and control characters, which no URL holds (RFC 3986).
+        usable = usable and custom.webhook_url.isprintable() and " " not in custom.webhook_url
     except ValueError:
         usable = False
     if not usable or len(custom.webhook_url) > MAX_WEBHOOK_URL_CHARS:

@@ -10,12 +10,13 @@ from mooring.cloud.dps.store import DpsStore
 from mooring.cloud.paging import Page, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged
 from mooring.protocol.azure.error_codes import DpsErrorCode
+from mooring.protocol.azure.errors import quoted
 
 
 def registration_missing(registration_id: str) -> RegistrationNotFound:
     """Return the refusal of an id that no record has."""
     return RegistrationNotFound(
-        f"There is no registration record {registration_id!r}.",
+        f"There is no registration record {quoted(registration_id)}.",
         "A record is made when the device first registers; see the attempts for why it did not.",
         field="registrationId",
         wire_message=DpsErrorCode.REGISTRATION_NOT_FOUND.text,

@@ -56,7 +56,7 @@ def decode_json(data: bytes, *, max_bytes: int, field: str = "body") -> JsonValu
     try:
         value: JsonValue = _decode(data.decode("utf-8-sig"))
     except RecursionError:
-        raise _malformed(field, f"is nested deeper than {MAX_DEPTH} levels") from None
+        raise _too_deep(field) from None
     except UnicodeDecodeError as error:
         raise _malformed(field, f"is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
@@ -123,7 +123,7 @@ def _check(value: JsonValue, field: str) -> None:
                 below.extend(item)
         depth += 1
         if below and depth > MAX_DEPTH:
-            raise _malformed(field, f"is nested deeper than {MAX_DEPTH} levels")
+            raise _too_deep(field)
         level = below
 
 
@@ -135,5 +135,11 @@ def _check_text(text: str, field: str) -> None:
         raise _malformed(field, "holds half a surrogate pair (\\ud800 to \\udfff)") from error
 
 
-def _malformed(field: str, fault: str) -> JsonMalformed:
-    return JsonMalformed(f"{field} {fault}", remedy="Send well-formed JSON.", field=field)
+def _too_deep(field: str) -> JsonMalformed:
+    return _malformed(
+        field, f"is nested deeper than {MAX_DEPTH} levels", f"Keep it to {MAX_DEPTH} levels."
+    )
+
+
+def _malformed(field: str, fault: str, remedy: str = "Send well-formed JSON.") -> JsonMalformed:
+    return JsonMalformed(f"{field} {fault}", remedy=remedy, field=field)

@@ -331,6 +331,21 @@ def test_older_api_version_is_shown_a_static_hub_by_its_older_name(
         ({**SYMMETRIC, "allocationPolicy": "nearest"}, "allocationPolicy"),
         ({**SYMMETRIC, "allocationPolicy": "static"}, "iotHubs"),
         ({**SYMMETRIC, "allocationPolicy": "custom"}, "customAllocationDefinition"),
+        *(
+            (
+                {
+                    **SYMMETRIC,
+                    "allocationPolicy": "custom",
+                    "customAllocationDefinition": {"webhookUrl": url, "apiVersion": "2021-10-01"},
+                },
+                "customAllocationDefinition.webhookUrl",
+            )
+            for url in ("ftp://x", "http://a b/", "http://x/\r\nX: y", "http://x/\ty", " http://x/")
+        ),
+        (
+            {"attestation": {"type": "x509", "x509": {"caReferences": {"secondary": "a b"}}}},
+            "attestation.x509.caReferences.secondary",
+        ),
         ({**SYMMETRIC, "iotHubs": ["a", 5]}, "iotHubs.1"),
         ({**SYMMETRIC, "initialTwin": {"tags": []}}, "initialTwin.tags"),
         ({**SYMMETRIC, "initialTwin": {"tags": {"a": "x" * 9000}}}, "initialTwin.tags"),

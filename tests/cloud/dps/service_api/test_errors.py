@@ -118,7 +118,7 @@ def test_api_version_that_is_missing_or_unknown_is_400(
         (b"[]", 400004, "body is an array, not a JSON object"),
         (b'{"attestation": {"type": "\\ud800"}}', 400001, "half a surrogate pair"),
         (b'{"a": NaN}', 400001, "a number that cannot be represented"),
-        (b'{"a":' * 40 + b"1" + b"}" * 40, 400001, "nested deeper"),
+        (b'{"a":' * 40 + b"1" + b"}" * 40, 400001, "nested deeper than 32 levels. keep it to 32"),
         (b"\xff\xfe", 400001, "not UTF-8"),
     ],
 )
@@ -133,6 +133,14 @@ def test_body_that_is_no_document_is_400(
     )
 
     assert said.lower() in dps_error(response, 400, code).lower()
+
+
+@pytest.mark.parametrize("path", ["enrollments", "enrollmentGroups", "registrations"])
+def test_name_that_is_not_there_is_repeated_in_part_only(api: ServiceClient, path: str) -> None:
+    response = api.call("GET", f"/{path}/{'a' * 5000}")
+
+    assert response.status_code == 404
+    assert len(response.content) < 1000
 
 
 def test_body_that_is_too_large_is_413_announced_or_not(api: ServiceClient, name: str) -> None:

@@ -6,7 +6,7 @@ cloud's own bearer tokens, of its owner and its admins, open everything.
 
 from __future__ import annotations
 
-from mooring.cloud.accounts.errors import RightMissing
+from mooring.cloud.accounts.errors import NoWayIn, RightMissing
 from mooring.cloud.accounts.model import AccessPolicy, ResourceKind, Right
 from mooring.cloud.accounts.signatures import authenticate_signature
 from mooring.cloud.api.context import CloudServices
@@ -27,6 +27,8 @@ def authorize(
     scheme, _, token = (authorization or "").strip().partition(" ")
     if scheme.lower() != SCHEME.lower():
         bearer = token.strip() if scheme.lower() == "bearer" else None
+        if not bearer:
+            raise NoWayIn
         services.accounts.authenticate(bearer)
         return
     dps = services.dps.id_scope
