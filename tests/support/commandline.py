@@ -24,6 +24,7 @@ from unittest import mock
 import psutil
 
 from mooring.cli.main import main
+from mooring.cli.output import console, error_console
 from mooring.runtime.loopback import lend_loopback_address
 
 COMMAND_TIMEOUT_S = 120.0
@@ -108,6 +109,8 @@ class QuickCommandLine(CommandLine):
         """Run a command to its end; nothing it can do may end in a traceback."""
         output, errors = io.StringIO(), io.StringIO()
         words = ["mooring", *map(str, arguments)]
+        # Made when they were imported, for the terminal (or none) of the test run.
+        console.width = error_console.width = int(self.environment["COLUMNS"])
         before = Path.cwd()
         os.chdir(self.folder)
         try:
