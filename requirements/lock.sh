@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 command -v uv >/dev/null || { echo "uv is missing: python3 -m pip install uv" >&2; exit 1; }
 lock() {
   uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-    --no-annotate --custom-compile-command "make lock" "$@"
+    --no-annotate --no-strip-extras --custom-compile-command "make lock" "$@"
 }
 lock pyproject.toml --group build -o requirements/runtime.lock
 lock pyproject.toml --group build --group test --group lint -c requirements/runtime.lock \

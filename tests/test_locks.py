@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
@@ -23,11 +25,28 @@ def test_python_lock_pins_everything_by_hash_and_names_no_index(lock: Path) -> N
 
     assert len(requirements) > 10
     for requirement in requirements:
-        assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==", requirement), requirement
+        assert re.match(r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==", requirement), requirement
         assert "--hash=sha256:" in requirement, requirement
     assert "://" not in text
     assert "--index-url" not in text
     assert "--find-links" not in text
+
+
+def test_what_is_asked_for_with_extras_is_locked_with_them() -> None:
+    """Without, pip takes the newest version for `name[extra]`, which no hash covers."""
+    text = "\n".join(lock.read_text() for lock in LOCKS)
+    locked = set(re.findall(r"(?m)^([A-Za-z0-9._-]+(?:\[[a-z0-9,-]+\])?)==", text))
+    bare = {canonicalize_name(name) for name in locked if "[" not in name}
+    asked = [
+        requirement
+        for distribution in importlib.metadata.distributions()
+        for requirement in map(Requirement, distribution.requires or ())
+        if requirement.extras
+        and (not requirement.marker or requirement.marker.evaluate({"extra": ""}))
+    ]
+
+    assert asked
+    assert [str(each) for each in asked if canonicalize_name(each.name) in bare] == []
 
 
 def test_node_lock_pins_everything_by_hash_and_names_no_registry() -> None:
