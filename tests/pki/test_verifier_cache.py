@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.x509 import NOW, Made, key_of, make_ca, make_leaf
+from tests.support.x509 import NOW, Made, key_of, make_ca, make_leaf, with_broken_signature
 
 from mooring.pki import chainpaths
 from mooring.pki import verifier as module
@@ -179,6 +179,19 @@ def test_verify_when_strangers_fill_the_memory_of_cas_stays_bounded(
     assert len(verifier._memory._signed) <= 3
 
 
+def test_verify_when_strangers_fill_the_memory_of_openssls_cas_stays_bounded(
+    root: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mooring.pki.verifier.MAX_REMEMBERED_CAS", 3)
+    verifier = ChainVerifier()
+    known = CaSet([root.certificate])
+    for number in range(5):
+        ca = make_ca(f"ca{number}", root)
+        leaf = make_leaf("edge01", ca)
+        verifier.verify([leaf.certificate, ca.certificate], known, at=NOW)
+    assert len(verifier._cas._by_der) <= 3
+
+
 def test_verify_when_another_device_has_the_same_intermediate_checks_its_own_signature_only(
     root: Made, intermediate: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +208,32 @@ def test_verify_when_another_device_has_the_same_intermediate_checks_its_own_sig
 
     monkeypatch.setattr(chainpaths, "has_signed", counted)
     verifier.verify([second, intermediate.certificate], known, at=NOW)
-    assert checked == [second]
+    assert checked == []  # OpenSSL does it
+    broken = with_broken_signature(second)
+    with pytest.raises(ChainRefused) as refused:
+        verifier.verify([broken, intermediate.certificate], known, at=NOW)
+    assert refused.value.code == "bad-signature"
+    assert checked == [broken]  # to say what is wrong with it
+
+
+def test_verify_when_two_cas_of_one_name_are_known_finds_the_one_that_signed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    verifier = ChainVerifier()
+    older, newer = make_ca("plant"), make_ca("plant")
+    leaf = make_leaf("edge01", newer).certificate
+    asked: list[x509.Certificate] = []
+    genuine = chainpaths.has_signed
+
+    def counted(parent: x509.Certificate, child: x509.Certificate) -> bool:
+        asked.append(parent)
+        return genuine(parent, child)
+
+    known = CaSet([older.certificate, newer.certificate])
+    monkeypatch.setattr(chainpaths, "has_signed", counted)
+    path = verifier.verify([leaf], known, at=NOW)
+    assert path.certificates == (leaf, newer.certificate)
+    assert asked == [older.certificate, newer.certificate]
 
 
 # -- sets of known CAs --------------------------------------------------------------------------

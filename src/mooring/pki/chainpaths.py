@@ -147,7 +147,10 @@ class PathSearch:
 
     Attributes:
         paths: Issuers from the leaf's own upwards, each way ending at a known CA; longest first,
-            otherwise in the order of the set. Only signatures that were verified.
+            otherwise in the order of the set. Only signatures that were verified, save that of a
+            leaf with `leaf_signature_open`.
+        leaf_signature_open: The signature on the leaf was not verified: only one CA could have
+            made it, and the caller asked to leave that to whoever judges the path whole.
     """
 
     def __init__(
@@ -157,6 +160,8 @@ class PathSearch:
         extras: Iterable[tuple[bytes, Certificate]],
         known: CaSet,
         memory: CaMemory,
+        *,
+        leave_leaf_signature: bool = False,
     ) -> None:
         """Search.
 
@@ -167,10 +172,14 @@ class PathSearch:
                 leads nowhere is ignored.
             known: The CAs that a path may end at.
             memory: What is known about CAs already.
+            leave_leaf_signature: Do not verify the signature on the leaf where only one CA could
+                have made it; see `leaf_signature_open`.
 
         Raises:
             PARSE_FAULTS: The leaf cannot be read.
         """
+        self.leaf_signature_open = False
+        self._leaves_leaf_signature = leave_leaf_signature
         self.paths: list[tuple[CaFacts, ...]] = []
         self._known = known
         self._memory = memory
@@ -222,6 +231,8 @@ class PathSearch:
                 if child.subject == issuer
                 else f"is issued by {format_name(issuer)!r}, which is not known",
             )
+        if self._leaves_leaf_signature and child_facts is None and len(candidates) == 1:
+            self.leaf_signature_open = True
         for parent in candidates:
             if len(self.paths) >= MAX_PATHS or not self._leads_up(
                 child, child_facts, parent, weakness
@@ -264,6 +275,8 @@ class PathSearch:
         if weakness is not None:
             self._fault(RefusalCode.WEAK_SIGNATURE, child, f"has a {weakness}")
             return False
+        if child_facts is None and self.leaf_signature_open:
+            return True
         signed = None if child_facts is None else self._memory.signed(parent, child_facts)
         if signed is None:
             if self._checks_left <= 0:

@@ -52,7 +52,7 @@ from mooring.pki.chainfacts import (
     no_certificate,
     refusal,
 )
-from mooring.pki.chainpaths import CaMemory, CaSet, PathSearch
+from mooring.pki.chainpaths import MAX_REMEMBERED_CAS, CaMemory, CaSet, PathSearch
 
 __all__ = [
     "CLOCK_SKEW",
@@ -165,6 +165,7 @@ class ChainVerifier:
         self._chain_validity = chain_validity
         self._pinned_validity = pinned_validity
         self._memory = CaMemory()
+        self._cas = _OpenSslCas()
         self._cache: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._pinned: OrderedDict[str, tuple[datetime, datetime]] = OrderedDict()
 
@@ -212,6 +213,7 @@ class ChainVerifier:
                 ders,
                 known,
                 self._memory,
+                self._cas,
                 at.astimezone(UTC) if self._chain_validity else None,
             )
         except PARSE_FAULTS as error:
@@ -290,11 +292,45 @@ def _judge(
     ders: Sequence[bytes],
     known: CaSet,
     memory: CaMemory,
+    cas: _OpenSslCas,
     at: datetime | None,
 ) -> _Remembered:
-    """Judge what was presented; without `at` no dates count."""
-    leaf, leaf_der = presented[0], ders[0]
-    search = PathSearch(leaf, leaf_der, zip(ders[1:], presented[1:], strict=True), known, memory)
+    """Judge what was presented; without `at` no dates count.
+
+    Where the leaf can have one issuer only, the signature on it is left to OpenSSL, which
+    verifies it anyway. Should OpenSSL refuse, all is looked at once more by signature, so that
+    the refusal says what it always says.
+    """
+
+    def search(*, leave_leaf_signature: bool) -> PathSearch:
+        extras = zip(ders[1:], presented[1:], strict=True)
+        return PathSearch(
+            presented[0],
+            ders[0],
+            extras,
+            known,
+            memory,
+            leave_leaf_signature=leave_leaf_signature,
+        )
+
+    first = search(leave_leaf_signature=True)
+    try:
+        return _judge_paths(presented[0], ders[0], first, known, cas, at)
+    except ChainRefused:
+        if not first.leaf_signature_open:
+            raise
+    second = search(leave_leaf_signature=False)
+    return _judge_paths(presented[0], ders[0], second, known, cas, at)
+
+
+def _judge_paths(
+    leaf: Certificate,
+    leaf_der: bytes,
+    search: PathSearch,
+    known: CaSet,
+    cas: _OpenSslCas,
+    at: datetime | None,
+) -> _Remembered:
     leaf_is_known = known.find(leaf_der) is not None
     ways: list[tuple[CaFacts, ...]] = [*search.paths, ()] if leaf_is_known else search.paths
     if not ways:
@@ -307,8 +343,10 @@ def _judge(
             continue  # part of a way that was accepted whole
         try:
             _check_way(leaf, way, at)
-            _ask_openssl(leaf_der, way, at, leaf)
+            _ask_openssl(leaf_der, way, at, leaf, cas)
         except ChainRefused as refused:
+            if search.leaf_signature_open and not accepted:
+                raise  # no more effort for a leaf that perhaps nobody here signed
             first_refusal = first_refusal or refused
             if refused.code == RefusalCode.NOT_YET_VALID:
                 until = min(until, _start([leaf, *_certificates(way)]) - CLOCK_SKEW)
@@ -392,14 +430,35 @@ def _unreadable(certificate: Certificate, error: Exception) -> ChainRefused:
 # -- OpenSSL --------------------------------------------------------------------------------------
 
 
+class _OpenSslCas:
+    """CA certificates as OpenSSL's own objects; a fleet's are few, and are parsed once."""
+
+    def __init__(self) -> None:
+        self._by_der: dict[bytes, crypto.X509] = {}
+
+    def get(self, der: bytes) -> crypto.X509:
+        """Return the certificate whose DER is `der`. Raises crypto.Error."""
+        found = self._by_der.get(der)
+        if found is None:
+            found = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+            if len(self._by_der) >= MAX_REMEMBERED_CAS:
+                self._by_der.clear()
+            self._by_der[der] = found
+        return found
+
+
 def _ask_openssl(
-    leaf_der: bytes, way: Sequence[CaFacts], at: datetime | None, leaf: Certificate
+    leaf_der: bytes,
+    way: Sequence[CaFacts],
+    at: datetime | None,
+    leaf: Certificate,
+    cas: _OpenSslCas,
 ) -> None:
     """Have OpenSSL judge exactly this way: its last certificate trusted, the others offered."""
     try:
         converted = [
-            crypto.load_certificate(crypto.FILETYPE_ASN1, der)
-            for der in (leaf_der, *(facts.der for facts in way))
+            crypto.load_certificate(crypto.FILETYPE_ASN1, leaf_der),
+            *(cas.get(facts.der) for facts in way),
         ]
         store = crypto.X509Store()
         store.add_cert(converted[-1])
