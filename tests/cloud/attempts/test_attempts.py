@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,6 +94,44 @@ async def test_list_after_record_shows_it_at_once_with_all_that_it_holds(
 
     assert record.latest == tried
     assert (record.count, more) == (1, None)
+
+
+@pytest.mark.parametrize("code", [None, "unknown-certificate"])
+async def test_list_after_a_restart_shows_stages_times_and_end(
+    database: Database, code: str | None
+) -> None:
+    clock = SettableClock()
+    recorder = AttemptRecorder("registration", clock=clock, source_address="10.0.0.1")
+    recorder.begin("tls", ago_s=0.25)
+    recorder.passed("TLSv1.3")
+    clock.moment += timedelta(microseconds=1_500)
+    recorder.begin("register")
+    clock.moment += timedelta(milliseconds=20)
+    recorder.saw("operationId", "op-1")
+    if code is None:
+        recorder.finish()
+    else:
+        recorder.fail(code, "nobody knows it", "enroll it")
+    tried = recorder.snapshot()
+    await SqliteAttemptStore(database).add([record_of(tried)])
+
+    (record,), _ = await SqliteAttemptStore(database).list(AttemptFilter(), limit=9, before=None)
+
+    assert record.latest.to_json() == tried.to_json()
+
+
+async def test_list_shows_what_an_earlier_version_kept(database: Database) -> None:
+    tried = attempt(thumbprint="AB" * 32, tracking_id="t-1")
+    store = SqliteAttemptStore(database)
+    await store.add([record_of(tried)])
+    former = json.dumps(tried.to_json() | {"wire_ids": {}})
+    await database.write(
+        lambda connection: connection.execute("UPDATE attempt SET document = ?", (former,))
+    )
+
+    (record,), _ = await store.list(AttemptFilter(), limit=9, before=None)
+
+    assert record.latest == tried
 
 
 async def test_record_when_attempts_are_identical_counts_them_in_memory_and_on_disk(

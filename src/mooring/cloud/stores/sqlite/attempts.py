@@ -14,9 +14,15 @@ from mooring.cloud.attempts.model import (
     AttemptRecord,
     joined_wire_ids,
 )
-from mooring.cloud.stores.sqlite.rows import from_us, to_us
+from mooring.cloud.stores.sqlite.rows import (
+    MICROSECOND,
+    from_us,
+    from_us_or_none,
+    to_us,
+    to_us_or_none,
+)
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
-from mooring.runtime.attempts import Attempt
+from mooring.runtime.attempts import Attempt, Failure, Stage
 from mooring.storage.database import Database
 
 _SELECT = "SELECT identity, position, count, first_at, last_at, document, wire_ids FROM attempt"
@@ -154,7 +160,7 @@ def _to_row(record: AttemptRecord, position: int, wire_ids: str) -> tuple[Any, .
         record.count,
         to_us(record.first_at),
         to_us(record.last_at),
-        _dump(latest.to_json() | {"wire_ids": {}}),
+        _dump_attempt(latest),
         wire_ids,
     )
 
@@ -163,8 +169,60 @@ def _to_record(row: Sequence[Any]) -> AttemptRecord:
     identity, _, count, first_at, last_at, document, wire_ids = row
     return AttemptRecord(
         identity=identity,
-        latest=Attempt.from_json(json.loads(document) | {"wire_ids": json.loads(wire_ids)}),
+        latest=_load_attempt(document, wire_ids),
         count=count,
         first_at=from_us(first_at),
         last_at=from_us(last_at),
+    )
+
+
+def _dump_attempt(attempt: Attempt) -> str:
+    """Return `attempt` without its wire ids as JSON; times are microseconds, stages lists.
+
+    There is one for each device that comes, so that its size and what it costs count.
+    """
+    began, failure = attempt.started_at, attempt.failure
+    return _dump(
+        {
+            "attempt_id": attempt.attempt_id,
+            "kind": attempt.kind,
+            "started_at": to_us(began),
+            "finished_at": to_us_or_none(attempt.finished_at),
+            "stages": [
+                (
+                    stage.name,
+                    (stage.started_at - began) // MICROSECOND,
+                    round(stage.duration_ms * 1000),
+                    stage.outcome,
+                    stage.detail,
+                )
+                for stage in attempt.stages
+            ],
+            "failure": None
+            if failure is None
+            else (failure.stage, failure.code, failure.cause, failure.remedy),
+            "context": dict(attempt.context),
+        }
+    )
+
+
+def _load_attempt(document: str, wire_ids: str) -> Attempt:
+    """Return what `_dump_attempt` wrote, or the JSON of an attempt, which was kept formerly."""
+    kept = json.loads(document)
+    ids = json.loads(wire_ids)
+    if isinstance(kept["started_at"], str):
+        return Attempt.from_json(kept | {"wire_ids": ids})
+    began = from_us(kept["started_at"])
+    return Attempt(
+        attempt_id=kept["attempt_id"],
+        kind=kept["kind"],
+        started_at=began,
+        finished_at=from_us_or_none(kept["finished_at"]),
+        stages=tuple(
+            Stage(name, began + offset * MICROSECOND, us / 1000, outcome, detail)
+            for name, offset, us, outcome, detail in kept["stages"]
+        ),
+        failure=None if kept["failure"] is None else Failure(*kept["failure"]),
+        context=kept["context"],
+        wire_ids={kind: tuple(some) for kind, some in ids.items()},
     )

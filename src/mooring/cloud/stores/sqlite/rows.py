@@ -13,14 +13,14 @@ from mooring.cloud.work import Work
 from mooring.storage.database import Database
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
 def to_us(moment: datetime) -> int:
     """Return microseconds since 1970-01-01 UTC."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - _EPOCH) // MICROSECOND
 
 
 def from_us(microseconds: int) -> datetime:
