@@ -76,6 +76,7 @@ class Database:
         done: Callable[[T | None, BaseException | None], None],
         *,
         size_bytes: int = 0,
+        grouped: bool = False,
     ) -> None:
         """Run `work` on the writer thread; call `done` on this loop after the commit.
 
@@ -85,14 +86,21 @@ class Database:
             done: Gets the result, or the exception: what `work` raised, or StorageUnavailable
                 when the commit failed and nothing of it is on disk.
             size_bytes: Payload that `work` holds in memory, for the bounds of the queue.
+            grouped: While many come, wait up to `writer.GROUP_S` for them and share a commit.
 
         Raises:
             QueueFull: Too much waits already.
             StorageClosed: The database is closed.
         """
-        self._writer.submit(Operation(work, done, size_bytes))
+        self._writer.submit(Operation(work, done, size_bytes, grouped))
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, size_bytes: int = 0) -> T:
+    async def write(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        size_bytes: int = 0,
+        grouped: bool = False,
+    ) -> T:
         """Run `work` on the writer thread and return its result after the commit.
 
         Raises as `submit`, and what `submit` gives to `done`.
@@ -107,7 +115,7 @@ class Database:
             else:
                 future.set_exception(error)
 
-        self.submit(work, done, size_bytes=size_bytes)
+        self.submit(work, done, size_bytes=size_bytes, grouped=grouped)
         return await future
 
     def read_now(self, look_up: Callable[[sqlite3.Connection], T]) -> T:

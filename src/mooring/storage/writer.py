@@ -33,6 +33,11 @@ MAX_BATCH_OPERATIONS = 512
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Payload in one transaction, for the same reason."""
 
+GROUP_S = 0.02
+"""Least time between two transactions that were begun for grouped operations alone. A commit costs
+some 300 us of CPU whatever it carries, and a fast disk would be given one for each operation; who
+comes after a pause is not held up, and whom it holds up waits for a network anyway."""
+
 MAX_WAL_BYTES = 64 * 1024 * 1024
 """Size of the log above which it is moved and cut by force; only readers that hold an old
 snapshot let it come to that."""
@@ -46,6 +51,7 @@ class Operation(NamedTuple):
     work: Callable[[sqlite3.Connection], Any]
     done: Callable[[Any, BaseException | None], None]
     size_bytes: int
+    grouped: bool = False
 
 
 class Outcome(NamedTuple):
@@ -73,6 +79,9 @@ class Writer:
         self._queued_bytes = 0
         self._wal_limit = MAX_WAL_BYTES
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._hand_over_call: asyncio.Handle | None = None
+        self._urgent = False
+        self._group_from = 0.0
         self._closing = False
         self._ended = False
         self.state = state.OK
@@ -102,12 +111,20 @@ class Writer:
             self._loop = asyncio.get_running_loop()
         self._queued += 1
         self._queued_bytes += operation.size_bytes
-        # Handed over at the end of this turn of the loop, all at once: a thread that is woken
-        # for the first of many would fight the loop for the interpreter's lock, and commit it
-        # alone.
-        if not self._submitted:
-            self._loop.call_soon(self._hand_over)
         self._submitted.append(operation)
+        if self._urgent or (operation.grouped and self._hand_over_call is not None):
+            return
+        if self._hand_over_call is not None:
+            self._hand_over_call.cancel()
+        self._urgent = not operation.grouped
+        wait = self._group_from - self._loop.time() if operation.grouped else 0.0
+        # Handed over at the end of this turn of the loop at the earliest, all at once: a thread
+        # that is woken for the first of many would fight the loop for the interpreter's lock, and
+        # commit it alone.
+        if wait > 0:
+            self._hand_over_call = self._loop.call_later(wait, self._hand_over)
+        else:
+            self._hand_over_call = self._loop.call_soon(self._hand_over)
 
     async def close(self) -> None:
         """Write what is queued, then close the connection."""
@@ -122,7 +139,13 @@ class Writer:
     # -- on the event loop ------------------------------------------------------------------
 
     def _hand_over(self) -> None:
+        if self._hand_over_call is not None:
+            self._hand_over_call.cancel()
+            self._hand_over_call = None
+        self._urgent = False
         if self._submitted:
+            assert self._loop is not None  # set by the first submit
+            self._group_from = self._loop.time() + GROUP_S
             self._queue.put(self._submitted)
             self._submitted = []
 

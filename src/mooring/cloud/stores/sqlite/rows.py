@@ -68,4 +68,5 @@ class SqliteCommitter:
                 results.append(work.run(connection))
             return tuple(results)
 
-        return await self._database.write(run)
+        # A fleet registers together, and a device waits seconds before it polls.
+        return await self._database.write(run, grouped=True)
