@@ -68,6 +68,63 @@ async def test_writes_that_queue_while_one_runs_share_one_commit(database: Datab
     assert len(database.read_now(texts)) == 100
 
 
+async def test_grouped_writes_wait_for_each_other_and_share_one_commit(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GROUP_S", 0.2)
+    await database.write(insert("first"), grouped=True)
+    before = database.commits
+    first = asyncio.ensure_future(database.write(insert("a"), grouped=True))
+    await asyncio.sleep(0.05)
+    second = asyncio.ensure_future(database.write(insert("b"), grouped=True))
+    await asyncio.gather(first, second)
+
+    assert database.commits == before + 1
+    assert database.read_now(texts) == ["first", "a", "b"]
+
+
+async def test_a_write_that_is_not_grouped_takes_along_those_that_wait(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GROUP_S", 3600)
+    await database.write(insert("first"), grouped=True)
+    waiting = asyncio.ensure_future(database.write(insert("a"), grouped=True))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+
+    await asyncio.wait_for(database.write(insert("b")), 10)
+
+    await asyncio.wait_for(waiting, 10)
+    assert database.read_now(texts) == ["first", "a", "b"]
+
+
+async def test_a_grouped_write_after_a_pause_is_not_held_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GROUP_S", 0.05)
+    await database.write(insert("a"), grouped=True)
+    monkeypatch.setattr(writer, "GROUP_S", 3600)
+    await asyncio.sleep(0.1)
+
+    await asyncio.wait_for(database.write(insert("b"), grouped=True), 10)
+
+    assert database.read_now(texts) == ["a", "b"]
+
+
+async def test_close_writes_grouped_ones_that_still_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GROUP_S", 3600)
+    database = Database.open(tmp_path / "a.db", migrations_package="tests.support.migrations")
+    await database.write(insert("first"), grouped=True)
+    waiting = asyncio.ensure_future(database.write(insert("a"), grouped=True))
+    await asyncio.sleep(0)
+
+    await database.close()
+
+    assert await asyncio.wait_for(waiting, 10) == 2
+
+
 async def test_an_operation_that_fails_undoes_itself_only(database: Database) -> None:
     gate = Gate()
     first = await gate.hold(database)
