@@ -496,8 +496,9 @@ def _translated(
     number, depth, words = error.errors
     at_fault = certificates[min(depth, len(certificates) - 1)]
     if number == _X509Error.CERT_SIGNATURE_FAILURE:
-        # Every signature on this way was seen to be good, so OpenSSL took another certificate of
-        # the issuer's name: it goes by names unless key identifiers tell them apart.
+        # Every signature on this way was seen to be good (`_judge` looks again where the leaf's was
+        # left open), so OpenSSL took another certificate of the issuer's name: it goes by names
+        # unless key identifiers tell them apart.
         return refusal(
             RefusalCode.AMBIGUOUS_ISSUER,
             at_fault,
