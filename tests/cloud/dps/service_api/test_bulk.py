@@ -74,6 +74,7 @@ def test_each_item_fails_by_itself_and_is_named(api: ServiceClient, name: str) -
         f"{name}d": 400004,
         "no such id": 400004,
     }
+    assert "use the mode update, or updateIfMatchETag" in errors[name]["errorStatus"]
     assert errors[f"{name}b"]["errorStatus"].startswith("attestation: missing")
     assert errors[f"{name}c"]["errorStatus"].startswith("attestation.type: 'tpm' is not supported")
     assert errors[f"{name}d"]["errorStatus"].startswith("iotHubs.0: ")

@@ -12,7 +12,7 @@ from typing import Any
 from mooring.cloud.api.azure_errors import in_sentences
 from mooring.cloud.api.errors import failure_of, log_failure
 from mooring.cloud.dps.documents.base import Document
-from mooring.cloud.dps.errors import InputInvalid
+from mooring.cloud.dps.errors import AlreadyExists, InputInvalid
 from mooring.cloud.dps.service_api.errors import error_code_of, words_of
 from mooring.cloud.dps.service_api.requests import ServiceAnswer, ServiceRequest
 from mooring.protocol.azure.error_codes import DpsErrorCode
@@ -90,7 +90,15 @@ async def run_bulk(request: ServiceRequest, kind: BulkKind) -> ServiceAnswer:
 
 async def _run_item(mode: BulkMode, item_id: str, item: Item, kind: BulkKind) -> None:
     if mode is BulkMode.CREATE:
-        await kind.put(item_id, item, None)
+        try:
+            await kind.put(item_id, item, None)
+        except AlreadyExists as error:
+            raise AlreadyExists(
+                error.message,
+                f"To replace it, use the mode {BulkMode.UPDATE}, or "
+                f"{BulkMode.UPDATE_IF_MATCH_ETAG} with its etag.",
+                field=kind.id_member,
+            ) from error
         return
     await kind.find(item_id)
     if mode is BulkMode.DELETE:
