@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,9 +46,12 @@ def webhook_port() -> Iterator[int]:
 @pytest.mark.slow
 @pytest.mark.interop
 def test_webhook_of_the_page_chooses_the_hub(
-    mooring_cloud: ThrowAwayCloud, webhook_port: int
+    mooring_cloud_factory: Callable[[], ThrowAwayCloud], webhook_port: int
 ) -> None:
-    device = mooring_cloud.enroll(
+    cloud = mooring_cloud_factory()
+    second = "second-hub.example"
+    cloud.calls.admin("POST", "/hubs", {"name": "second", "hostName": second})
+    device = cloud.enroll(
         allocationPolicy="custom",
         customAllocationDefinition={
             "webhookUrl": f"http://127.0.0.1:{webhook_port}/allocate?code=secret",
@@ -57,14 +60,14 @@ def test_webhook_of_the_page_chooses_the_hub(
     )
 
     registered = ProvisioningDeviceClient.create_from_x509_certificate(
-        provisioning_host=mooring_cloud.global_endpoint,
+        provisioning_host=cloud.global_endpoint,
         registration_id=device.registration_id,
-        id_scope=mooring_cloud.id_scope,
+        id_scope=cloud.id_scope,
         x509=X509(cert_file=device.certificate_file, key_file=device.key_file),
-        server_verification_cert=mooring_cloud.ca_pem,
+        server_verification_cert=cloud.ca_pem,
     ).register()
 
-    assert registered.status == "assigned"
+    assert registered.registration_state.assigned_hub == second
     assert f'"welcome": "{device.registration_id}"' in str(registered.registration_state)
 
 

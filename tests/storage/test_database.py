@@ -68,34 +68,33 @@ async def test_writes_that_queue_while_one_runs_share_one_commit(database: Datab
     assert len(database.read_now(texts)) == 100
 
 
-async def test_grouped_writes_wait_for_each_other_and_share_one_commit(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "GROUP_S", 0.2)
-    await database.write(insert("first"), grouped=True)
-    before = database.commits
-    first = asyncio.ensure_future(database.write(insert("a"), grouped=True))
-    await asyncio.sleep(0.05)
-    second = asyncio.ensure_future(database.write(insert("b"), grouped=True))
-    await asyncio.gather(first, second)
-
-    assert database.commits == before + 1
-    assert database.read_now(texts) == ["first", "a", "b"]
-
-
-async def test_a_write_that_is_not_grouped_takes_along_those_that_wait(
+async def test_grouped_writes_wait_and_share_the_commit_of_one_that_does_not(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "GROUP_S", 3600)
     await database.write(insert("first"), grouped=True)
-    waiting = asyncio.ensure_future(database.write(insert("a"), grouped=True))
-    await asyncio.sleep(0.02)
-    assert not waiting.done()
+    before = database.commits
+    waiting = []
+    for text in ("a", "b"):
+        waiting.append(asyncio.ensure_future(database.write(insert(text), grouped=True)))
+        await asyncio.sleep(0.02)
+    assert not any(task.done() for task in waiting)
 
-    await asyncio.wait_for(database.write(insert("b")), 10)
+    await asyncio.wait_for(asyncio.gather(database.write(insert("c")), *waiting), 10)
 
-    await asyncio.wait_for(waiting, 10)
-    assert database.read_now(texts) == ["first", "a", "b"]
+    assert database.commits == before + 1
+    assert database.read_now(texts) == ["first", "a", "b", "c"]
+
+
+async def test_grouped_writes_are_written_when_their_time_is_over(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GROUP_S", 0.1)
+
+    for text in ("a", "b"):
+        await asyncio.wait_for(database.write(insert(text), grouped=True), 10)
+
+    assert database.read_now(texts) == ["a", "b"]
 
 
 async def test_a_grouped_write_after_a_pause_is_not_held_up(

@@ -331,6 +331,7 @@ def _judge_paths(
     cas: _OpenSslCas,
     at: datetime | None,
 ) -> _Remembered:
+    """Judge the ways that `search` found, each whole."""
     leaf_is_known = known.find(leaf_der) is not None
     ways: list[tuple[CaFacts, ...]] = [*search.paths, ()] if leaf_is_known else search.paths
     if not ways:
