@@ -1,0 +1,18 @@
+"""Sessions of MQTT, settings and consumer groups of hubs."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+STATEMENTS: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Change the tables."""
+    for statement in STATEMENTS:
+        op.execute(statement)
