@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,6 +122,10 @@ class CloudThread(OwnersClient):
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run `work` on the cloud's loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def begin(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Begin `work` on the cloud's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a plain function on the cloud's loop and return its result."""

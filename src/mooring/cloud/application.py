@@ -26,7 +26,7 @@ from mooring.cloud.facts import ADMIN_PREFIX, cloud_facts, write_facts
 from mooring.cloud.frontdoor.door import FrontDoor
 from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.hub.model import DEFAULT_PARTITIONS, Hub, Retention
-from mooring.cloud.hub.mqtt import HubMqtt
+from mooring.cloud.hub.mqtt.door import HubMqtt
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.linked_hubs import OwnHubs
 from mooring.cloud.listening import names_of_addresses

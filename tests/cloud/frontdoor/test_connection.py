@@ -24,7 +24,7 @@ from mooring.cloud.hub.model import (
     DeviceStatus,
     Hub,
 )
-from mooring.cloud.hub.mqtt import HubMqtt
+from mooring.cloud.hub.mqtt.door import HubMqtt
 from mooring.protocol.azure.usernames import DpsUserName, HubUserName
 from mooring.protocol.mqtt.codes import ConnectReturnCode
 from mooring.protocol.mqtt.packets import Connect, Disconnect, Packet, PingReq
@@ -383,6 +383,10 @@ class HubServiceDouble:
         self.hubs = SimpleNamespace(list=lambda: (FIRST,))
         self.telemetry = SimpleNamespace(
             source=lambda device, **more: SimpleNamespace(device_id=device.identity.device_id)
+        )
+        self.sessions = SimpleNamespace(find=lambda *key: 0)
+        self.methods = SimpleNamespace(
+            serve_by=lambda find: None, ready=lambda key: None, lost=lambda target: None
         )
         self.events: list[str] = []
         self.error: Exception | None = None

@@ -364,7 +364,7 @@ def test_close_finishes_the_commits_that_run_and_acknowledges_them(
             started.wait(10)
             raw.publish(f"devices/{device.name}/messages/events/", b"in time", packet_id=9)
             (session,) = cloud.application.hub_door._live.values()
-            wait_for(lambda: session._uncommitted == 1)
+            wait_for(lambda: session._telemetry._uncommitted == 1)
             stopper = threading.Thread(target=cloud.stop)
             stopper.start()
             wait_for(lambda: session._draining)

@@ -652,10 +652,10 @@ def test_publish_faster_than_the_disk_is_held_back_and_loses_nothing(
             for session in cloud.application.hub_door._live.values()
             if session.device_id == hub_device.name
         ]
-        wait_for(lambda: session._paused, "back-pressure")
+        wait_for(lambda: session._telemetry._paused, "back-pressure")
         time.sleep(0.1)
         # One read of 64 KiB may still come on top of what made it pause.
-        assert session._uncommitted < 1000 + 65_536 // 2000 + 2
+        assert session._telemetry._uncommitted < 1000 + 65_536 // 2000 + 2
         release.set()
         # One thread at a time: a TLS connection of the ssl module is not for two. What is
         # acknowledged meanwhile is small enough to wait on its way.
@@ -663,7 +663,7 @@ def test_publish_faster_than_the_disk_is_held_back_and_loses_nothing(
         acknowledged = [raw.expect(PUBACK).packet_id for _ in ids]
 
     assert acknowledged == ids
-    assert session._uncommitted == session._uncommitted_bytes == 0
+    assert session._telemetry._uncommitted == session._telemetry._uncommitted_bytes == 0
 
 
 def test_publish_of_many_devices_faster_than_the_disk_cuts_nobody_off(
@@ -705,10 +705,13 @@ def test_publish_of_many_devices_faster_than_the_disk_cuts_nobody_off(
         ]
         # A device that came first may have got all of its eight through before it was crowded.
         wait_for(
-            lambda: all(session._paused or session._uncommitted == 8 for session in sessions),
+            lambda: all(
+                session._telemetry._paused or session._telemetry._uncommitted == 8
+                for session in sessions
+            ),
             "back-pressure",
         )
-        assert any(session._paused for session in sessions)
+        assert any(session._telemetry._paused for session in sessions)
         release.set()
         for thread in threads:
             thread.join(30)

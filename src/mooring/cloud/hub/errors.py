@@ -96,3 +96,45 @@ class LimitReached(HubError):
 
     code = "limit-reached"
     error_code = HubErrorCode.TOO_MANY_DEVICES
+
+
+class DeviceNotOnline(HubError):
+    """The device is not connected, or takes no direct methods."""
+
+    code = "device-not-online"
+    error_code = HubErrorCode.DEVICE_NOT_ONLINE
+
+
+class DeviceConnectionLost(HubError):
+    """The device's connection ended before it answered."""
+
+    code = "device-connection-lost"
+    error_code = HubErrorCode.DEVICE_CONNECTION_CLOSED_REMOTELY
+
+
+class DeviceResponseTimeout(HubError):
+    """The device did not answer in time."""
+
+    code = "device-response-timeout"
+    error_code = HubErrorCode.GATEWAY_TIMEOUT
+
+
+class DeviceResponseInvalid(HubError):
+    """The device's answer cannot be passed on."""
+
+    code = "device-response-invalid"
+    error_code = HubErrorCode.BAD_DEVICE_RESPONSE
+
+
+class MethodsInFlight(HubError):
+    """The device has too many direct methods without an answer."""
+
+    code = "methods-in-flight"
+    error_code = HubErrorCode.METHODS_IN_FLIGHT_EXCEEDED
+
+
+class PayloadTooLarge(HubError):
+    """A payload is larger than the hub takes."""
+
+    code = "payload-too-large"
+    error_code = HubErrorCode.MESSAGE_TOO_LARGE

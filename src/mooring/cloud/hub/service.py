@@ -7,8 +7,10 @@ from collections.abc import Callable
 from mooring.cloud.hub.activity import ActivityLedger
 from mooring.cloud.hub.authentication import Authenticator
 from mooring.cloud.hub.hubs import HubRegistry
+from mooring.cloud.hub.methods.service import MethodService
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect, Retention
 from mooring.cloud.hub.registry import DeviceRegistry
+from mooring.cloud.hub.sessions import SessionService
 from mooring.cloud.hub.store import HubStore
 from mooring.cloud.hub.telemetry import TelemetryLog
 from mooring.pki.verifier import CaSet, ChainVerifier
@@ -22,6 +24,8 @@ class HubService:
         hubs: The hubs themselves.
         devices: Their identity registries.
         telemetry: Their telemetry logs.
+        sessions: What devices stay subscribed to while they are away.
+        methods: Direct methods of connected devices.
     """
 
     def __init__(
@@ -41,6 +45,8 @@ class HubService:
         self.hubs = hubs
         self.devices = DeviceRegistry(store, self._activity, clock)
         self.telemetry = telemetry
+        self.sessions = SessionService(store)
+        self.methods = MethodService(self.devices)
         self._authenticator = Authenticator(
             store, hubs, authorities=authorities, verifier=verifier, clock=clock
         )
@@ -92,7 +98,7 @@ class HubService:
         self._activity.connected(hub, device_id)
 
     def disconnected(self, hub: Hub, device_id: str) -> None:
-        """Note that a device's connection ended; not called for one that was taken over."""
+        """Note that a device's connection ended; before `connected` where it is taken over."""
         self._activity.disconnected(hub, device_id)
 
     def active(self, hub: Hub, device_id: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from mooring.cloud.hub.model import (
     ConnectionState,
@@ -52,6 +52,10 @@ class ProvisionedDevice:
     twin: InitialTwinText
     reset_twin: bool
     migrate_from: int | None = None
+
+
+Saved: TypeAlias = Callable[[BaseException | None], None]
+"""Called on the event loop: None once the change is on disk, else why it is not."""
 
 
 class TelemetryRow(NamedTuple):
@@ -132,6 +136,26 @@ class HubStore(Committer, Protocol):
 
     async def disconnect_all(self, at: datetime) -> None:
         """Mark every device that is still Connected as Disconnected: nobody is, at a start."""
+        ...
+
+    # -- sessions of MQTT -------------------------------------------------------------------
+
+    def find_session(self, hub_id: int, device_id: str) -> tuple[str, int] | None:
+        """Return generation id and subscriptions of a device's kept session, in microseconds."""
+        ...
+
+    def save_session(
+        self, hub_id: int, device_id: str, generation_id: str, subscriptions: int, saved: Saved
+    ) -> None:
+        """Keep a session, if the device is still of that generation; 0 subscriptions drop it.
+
+        Raises:
+            mooring.storage.errors.QueueFull: Too much waits already.
+        """
+        ...
+
+    async def discard_session(self, hub_id: int, device_id: str) -> None:
+        """Drop a device's session, if there is one."""
         ...
 
     # -- telemetry --------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mooring.cloud.stores.sqlite.hub_registry import RegistryTables
+from mooring.cloud.stores.sqlite.hub_sessions import SessionTables
 from mooring.cloud.stores.sqlite.hub_telemetry import TelemetryTables
 
 
-class SqliteHubStore(RegistryTables, TelemetryTables):
+class SqliteHubStore(RegistryTables, SessionTables, TelemetryTables):
     """Adapter of `mooring.cloud.hub.store.HubStore`."""

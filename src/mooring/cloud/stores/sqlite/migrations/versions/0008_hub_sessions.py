@@ -9,7 +9,17 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-STATEMENTS: tuple[str, ...] = ()
+STATEMENTS = (
+    """
+    CREATE TABLE hub_session (
+        hub_id INTEGER NOT NULL REFERENCES hub (hub_id),
+        device_id TEXT NOT NULL,
+        generation_id TEXT NOT NULL,
+        subscriptions INTEGER NOT NULL,
+        PRIMARY KEY (hub_id, device_id)
+    ) WITHOUT ROWID
+    """,
+)
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""IoT Hub over MQTT: who may connect, take-over, subscriptions, telemetry.
+"""The door of all hubs over MQTT: who may connect, take-over, sessions.
 
 Telemetry is acknowledged after its commit only, in the order in which it came; what cannot be
 served ends the connection, since MQTT 3.1.1 has no other way to say so.
@@ -13,14 +13,14 @@ from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.frontdoor.link import DeviceLink
 from mooring.cloud.hub.errors import ConnectRefused
 from mooring.cloud.hub.model import AuthenticatedDevice, AuthenticationType, Hub, HubConnect
-from mooring.cloud.hub.mqtt_session import (
-    CREDENTIALS_CHANGED,
-    HubSession,
-    SessionKey,
-    will_message,
-)
+from mooring.cloud.hub.mqtt.endings import CREDENTIALS_CHANGED
+from mooring.cloud.hub.mqtt.session import HubSession, SessionKey
+from mooring.cloud.hub.mqtt.subscriptions import NONE
+from mooring.cloud.hub.mqtt.telemetry import will_message
 from mooring.cloud.hub.service import HubService
+from mooring.cloud.hub.store import Saved
 from mooring.protocol.azure.errors import AzureError, IdentifierMalformed
+from mooring.protocol.azure.hub_topics import HubFilter
 from mooring.protocol.azure.identifiers import check_device_id
 from mooring.protocol.azure.usernames import HubUserName
 from mooring.protocol.mqtt.codes import ConnectReturnCode
@@ -29,18 +29,12 @@ from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 from mooring.storage.errors import StorageUnavailable
 from mooring.storage.state import StorageCondition, StorageState
 
-MAX_STORED_SESSIONS = 1_000_000
-"""Devices whose subscriptions are kept while they are away; as many as Azure allows devices."""
-
 MAX_AUTHENTICATIONS = 3
 """How often a CONNECT is judged anew because the identity changed meanwhile."""
 
 
 class HubMqtt:
-    """All hubs behind the front door: one live connection per device.
-
-    Subscriptions of clean-session-0 clients are kept in memory, for the life of the process.
-    """
+    """All hubs behind the front door: one live connection per device."""
 
     def __init__(
         self,
@@ -57,8 +51,8 @@ class HubMqtt:
         self._storage_state = storage_state
         self._live: dict[SessionKey, HubSession] = {}
         self._opening: set[_Opening] = set()
-        self._stored: dict[SessionKey, tuple[str, dict[str, int]]] = {}
         service.devices.on_change(self._identity_changed)
+        service.methods.serve_by(self._method_target)
 
     async def open(
         self, link: DeviceLink, connect: Connect, user_name: HubUserName
@@ -77,7 +71,7 @@ class HubMqtt:
             return refusal
         recorder.passed(f"keep-alive {connect.keep_alive_s} s")
         try:
-            device = await self._authenticate(link, connect, user_name)
+            found = await self._authenticate(link, connect, user_name)
         except ConnectRefused as error:
             if recorder.snapshot().failure is None:
                 recorder.fail(error.code, error.message, error.remedy)
@@ -86,7 +80,7 @@ class HubMqtt:
             if recorder.snapshot().failure is None:
                 recorder.fail(error.code, error.message, error.remedy)
             return ConnectReturnCode.SERVER_UNAVAILABLE
-        if device is None:
+        if found is None:
             recorder.fail(
                 "identity-unsettled",
                 "the device's identity changed each time while the connection was judged",
@@ -101,23 +95,23 @@ class HubMqtt:
             )
             link.record(recorder.snapshot())
             return ConnectReturnCode.SERVER_UNAVAILABLE
-        return self._accept(link, connect, user_name, device)
+        return self._accept(link, connect, user_name, *found)
 
-    def close(self, session: HubSession, *, taken_over: bool) -> None:
+    def close(self, session: HubSession) -> None:
         """Note that `session` is over."""
-        if taken_over or self._live.get(session.key) is not session:
-            return
-        del self._live[session.key]
+        self.service.methods.lost(session)
+        if self._live.get(session.key) is session:
+            del self._live[session.key]
         self.service.disconnected(session.hub, session.device_id)
 
-    def keep(self, key: SessionKey, generation_id: str, subscriptions: dict[str, int]) -> None:
-        """Keep the subscriptions of a device for its next connection.
-
-        A session without a subscription is not kept: the client could miss nothing of it.
-        """
-        if key not in self._stored and len(self._stored) >= MAX_STORED_SESSIONS:
-            del self._stored[next(iter(self._stored))]
-        self._stored[key] = (generation_id, subscriptions)
+    def keep_subscriptions(self, session: HubSession, subscriptions: int, saved: Saved) -> None:
+        """Keep what a device is subscribed to for its next connection; call `saved` after it."""
+        try:
+            self.service.sessions.save(
+                *session.key, session.generation_id, subscriptions, saved=saved
+            )
+        except StorageUnavailable as error:
+            saved(error)
 
     @property
     def connections(self) -> int:
@@ -152,8 +146,8 @@ class HubMqtt:
 
     async def _authenticate(
         self, link: DeviceLink, connect: Connect, user_name: HubUserName
-    ) -> AuthenticatedDevice | None:
-        """Return the device, None if its identity will not stand still.
+    ) -> tuple[AuthenticatedDevice, int] | None:
+        """Return the device and what it had subscribed to, None if its identity will not settle.
 
         Raises:
             ConnectRefused, StorageUnavailable: As `HubService.authenticate`.
@@ -173,12 +167,13 @@ class HubMqtt:
             self._opening.add(opening)
             try:
                 device = await self.service.authenticate(command)
+                kept = await self._kept_subscriptions(connect, device)
             finally:
                 self._opening.discard(opening)
             # An identity that was disabled or re-pinned between its look-up and now has told
             # `_identity_changed`, which found no live connection to close yet.
             if not opening.stale:
-                return device
+                return device, kept
         return None
 
     def _accept(
@@ -187,6 +182,7 @@ class HubMqtt:
         connect: Connect,
         user_name: HubUserName,
         device: AuthenticatedDevice,
+        kept: int,
     ) -> HubSession | ConnectReturnCode:
         recorder = link.recorder
         # The hub refuses modules as yet, so a session is a device's.
@@ -203,15 +199,15 @@ class HubMqtt:
                     "use the device's telemetry topic for the will, or none",
                 )
                 return ConnectReturnCode.NOT_AUTHORIZED
-        kept = self._kept_subscriptions(key, device, connect.clean_session)
         session = HubSession(
             self,
             link,
             key=key,
             hub=device.hub,
             source=source,
+            generation_id=device.identity.generation_id,
             subscriptions=kept,
-            generation_id=None if connect.clean_session else device.identity.generation_id,
+            is_clean=connect.clean_session,
             keep_alive_s=connect.keep_alive_s,
             will=will,
             ends_at=self._token_end(device),
@@ -222,12 +218,13 @@ class HubMqtt:
         if older is not None:
             older.take_over()
         recorder.begin("connack")
-        link.write(link.machine.accept(session_present=kept is not None))
+        link.write(link.machine.accept(session_present=kept != NONE))
         self.service.connected(device.hub, session.device_id)
         recorder.passed("taken over from an older connection" if older is not None else "")
         recorder.finish()
         link.record(recorder.snapshot())
         link.forget_presented()
+        session.begin()
         return session
 
     def _token_end(self, device: AuthenticatedDevice) -> float | None:
@@ -240,18 +237,27 @@ class HubMqtt:
             return None
         return self.clock.monotonic() + (ends_at - self.clock.now()).total_seconds()
 
-    def _kept_subscriptions(
-        self, key: SessionKey, device: AuthenticatedDevice, clean_session: bool
-    ) -> dict[str, int] | None:
-        """Return the subscriptions that an earlier connection left, None if there are none."""
-        stored = self._stored.get(key)
-        if stored is None:
+    async def _kept_subscriptions(self, connect: Connect, device: AuthenticatedDevice) -> int:
+        """Return what an earlier connection left; a clean session drops it.
+
+        A session without a subscription is none: the client could miss nothing of it.
+
+        Raises:
+            StorageUnavailable: It cannot be read, or not be dropped.
+        """
+        hub_id, identity = device.hub.hub_id, device.identity
+        kept = self.service.sessions.find(hub_id, identity.device_id, identity.generation_id)
+        if kept != NONE and connect.clean_session:
+            await self.service.sessions.discard(hub_id, identity.device_id)
+            return NONE
+        return kept
+
+    def _method_target(self, hub_id: int, device_id: str) -> HubSession | None:
+        """Return the connection that takes direct methods of a device now."""
+        session = self._live.get((hub_id, device_id))
+        if session is None or session.granted_qos(HubFilter.METHODS) is None:
             return None
-        generation_id, subscriptions = stored
-        if clean_session or generation_id != device.identity.generation_id or not subscriptions:
-            del self._stored[key]
-            return None
-        return subscriptions
+        return session
 
     def _identity_changed(self, hub: Hub, device_id: str) -> None:
         host_name = hub.host_name.lower()

@@ -1,0 +1,1 @@
+"""Direct methods: calls of a back end that a connected device answers."""

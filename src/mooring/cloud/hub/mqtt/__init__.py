@@ -1,0 +1,1 @@
+"""IoT Hub over MQTT: who may connect, subscriptions, telemetry, methods."""
