@@ -13,6 +13,7 @@ from mooring.cloud.hub.registry import DeviceRegistry
 from mooring.cloud.hub.sessions import SessionService
 from mooring.cloud.hub.store import HubStore
 from mooring.cloud.hub.telemetry import TelemetryLog
+from mooring.cloud.hub.twins.service import TwinService
 from mooring.pki.verifier import CaSet, ChainVerifier
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -26,6 +27,7 @@ class HubService:
         telemetry: Their telemetry logs.
         sessions: What devices stay subscribed to while they are away.
         methods: Direct methods of connected devices.
+        twins: Their devices' twins.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class HubService:
         self.telemetry = telemetry
         self.sessions = SessionService(store)
         self.methods = MethodService(self.devices)
+        self.twins = TwinService(store, self._activity, clock)
         self._authenticator = Authenticator(
             store, hubs, authorities=authorities, verifier=verifier, clock=clock
         )

@@ -18,6 +18,7 @@ from mooring.cloud.hub.model import (
     PartitionInfo,
     TelemetryEvent,
 )
+from mooring.cloud.hub.twins.store import TwinStore
 from mooring.cloud.work import Committer, Work
 
 
@@ -69,7 +70,7 @@ class TelemetryRow(NamedTuple):
     body: bytes
 
 
-class HubStore(Committer, Protocol):
+class HubStore(Committer, TwinStore, Protocol):
     """Records of all hubs."""
 
     # -- hubs -------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = [
     "TimestampMalformed",
     "TopicMalformed",
     "TopicOfAnotherDevice",
+    "TwinTooLarge",
     "UserNameMalformed",
 ]
 
@@ -103,6 +104,12 @@ class BodyTooLarge(PayloadMalformed):
     """A body above the size limit of its service."""
 
     code = "body-too-large"
+
+
+class TwinTooLarge(PayloadMalformed):
+    """Tags or properties above the size that a twin may have."""
+
+    code = "twin-too-large"
 
 
 class QueryMalformed(AzureError):

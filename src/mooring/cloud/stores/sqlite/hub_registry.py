@@ -20,6 +20,7 @@ from mooring.cloud.hub.model import (
 from mooring.cloud.hub.store import DeviceActivity, InitialTwinText, ProvisionedDevice
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
 from mooring.cloud.stores.sqlite.hub_sessions import delete_session
+from mooring.cloud.stores.sqlite.hub_twin_rows import copy_twin, delete_twin
 from mooring.cloud.stores.sqlite.rows import (
     SqliteCommitter,
     SqliteWork,
@@ -30,14 +31,15 @@ from mooring.cloud.stores.sqlite.rows import (
 )
 
 _HUB = "hub_id, name, host_name, partition_count, created_at"
-_DEVICE = (
+DEVICE_COLUMNS = (
     "device_id, generation_id, etag, status, status_reason, status_updated_at,"
     " authentication_type, primary_thumbprint, secondary_thumbprint, primary_key, secondary_key,"
     " iot_edge, connection_state, connection_state_updated_at, last_activity_at, created_at"
 )
 _INSERT = (
-    f"INSERT INTO hub_device (hub_id, {_DEVICE}, initial_tags, initial_desired)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO hub_device (hub_id, {DEVICE_COLUMNS}, initial_tags, initial_desired,"
+    " twin_made_at, model_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ONE = "WHERE hub_id = ? AND device_id = ?"
 _CREDENTIALS = (
@@ -45,7 +47,7 @@ _CREDENTIALS = (
     f" secondary_key, iot_edge FROM hub_device {_ONE}"
 )
 _IOT_EDGE = 11
-"""Position of ``iot_edge`` in `_DEVICE`."""
+"""Position of ``iot_edge`` in `DEVICE_COLUMNS`."""
 
 
 class RegistryTables(SqliteCommitter):
@@ -94,10 +96,10 @@ class RegistryTables(SqliteCommitter):
         """Return one, in microseconds."""
         row = self._database.read_now(
             lambda connection: connection.execute(
-                f"SELECT {_DEVICE} FROM hub_device {_ONE}", (hub_id, device_id)
+                f"SELECT {DEVICE_COLUMNS} FROM hub_device {_ONE}", (hub_id, device_id)
             ).fetchone()
         )
-        return None if row is None else _to_device(row)
+        return None if row is None else to_device(row)
 
     async def list_devices(
         self, hub_id: int, *, after: str | None, limit: int
@@ -105,12 +107,12 @@ class RegistryTables(SqliteCommitter):
         """Return up to `limit` by id, beyond `after`."""
         rows = await self._database.read(
             lambda connection: connection.execute(
-                f"SELECT {_DEVICE} FROM hub_device WHERE hub_id = ? AND device_id > ?"
+                f"SELECT {DEVICE_COLUMNS} FROM hub_device WHERE hub_id = ? AND device_id > ?"
                 " ORDER BY device_id LIMIT ?",
                 (hub_id, after or "", limit),
             ).fetchall()
         )
-        return [_to_device(row) for row in rows]
+        return [to_device(row) for row in rows]
 
     async def save_device(
         self,
@@ -128,7 +130,7 @@ class RegistryTables(SqliteCommitter):
             check_replaces(_etag(connection, hub_id, identity.device_id), replaces)
             if replaces is None:
                 _count_one_more(connection, hub_id, limit)
-                connection.execute(_INSERT, (hub_id, *columns, twin.tags, twin.desired))
+                connection.execute(_INSERT, (hub_id, *columns, twin.tags, twin.desired, None, None))
                 return
             # Connection state and activity belong to what is written lazily, the rest is new.
             connection.execute(
@@ -173,11 +175,20 @@ class RegistryTables(SqliteCommitter):
             moved = None
             if device.migrate_from is not None:
                 moved = connection.execute(
-                    f"SELECT iot_edge, initial_tags, initial_desired FROM hub_device {_ONE}",
+                    "SELECT iot_edge, initial_tags, initial_desired,"
+                    f" coalesce(twin_made_at, created_at), model_id FROM hub_device {_ONE}",
                     (device.migrate_from, identity.device_id),
                 ).fetchone()
+            made_at, model_id = columns[-1], None
             if moved is not None:
-                iot_edge, tags, desired = moved
+                iot_edge, tags, desired, made_at, model_id = moved
+                assert device.migrate_from is not None
+                copy_twin(
+                    connection,
+                    identity.device_id,
+                    from_hub_id=device.migrate_from,
+                    to_hub_id=hub_id,
+                )
             row = connection.execute(_CREDENTIALS, (hub_id, identity.device_id)).fetchone()
             if row is None:
                 _count_one_more(connection, hub_id, None)
@@ -190,6 +201,8 @@ class RegistryTables(SqliteCommitter):
                         *columns[_IOT_EDGE + 1 :],
                         tags,
                         desired,
+                        made_at,
+                        model_id,
                     ),
                 )
                 return False
@@ -201,9 +214,12 @@ class RegistryTables(SqliteCommitter):
                     (*credentials, iot_edge, identity.etag, hub_id, identity.device_id),
                 )
             if device.reset_twin or moved is not None:
+                if moved is None:
+                    delete_twin(connection, hub_id, identity.device_id)
                 connection.execute(
-                    f"UPDATE hub_device SET initial_tags = ?, initial_desired = ? {_ONE}",
-                    (tags, desired, hub_id, identity.device_id),
+                    "UPDATE hub_device SET initial_tags = ?, initial_desired = ?,"
+                    f" twin_made_at = ?, model_id = coalesce(?, model_id) {_ONE}",
+                    (tags, desired, made_at, model_id, hub_id, identity.device_id),
                 )
             return bool(row[:-1] != credentials)
 
@@ -271,6 +287,7 @@ def _count_one_more(connection: sqlite3.Connection, hub_id: int, limit: int | No
 def _delete(connection: sqlite3.Connection, hub_id: int, device_id: str) -> bool:
     gone = connection.execute(f"DELETE FROM hub_device {_ONE}", (hub_id, device_id)).rowcount
     delete_session(connection, hub_id, device_id)
+    delete_twin(connection, hub_id, device_id)
     connection.execute(
         "UPDATE hub SET device_count = device_count - ? WHERE hub_id = ?", (gone, hub_id)
     )
@@ -299,7 +316,8 @@ def _to_columns(identity: DeviceIdentity) -> tuple[Any, ...]:
     )
 
 
-def _to_device(row: tuple[Any, ...]) -> DeviceIdentity:
+def to_device(row: tuple[Any, ...]) -> DeviceIdentity:
+    """Return the device of a row of `DEVICE_COLUMNS`."""
     return DeviceIdentity(
         device_id=row[0],
         generation_id=row[1],
