@@ -17,6 +17,8 @@ HTTP_HOMES = (
     "cloud/dps/device_api/",
     "cloud/dps/service_api/",
     "cloud/dps/resource_api/",
+    "cloud/hub/device_api/",
+    "cloud/hub/service_api/",
 )
 HOMES = {
     "cryptography": ("pki/",),

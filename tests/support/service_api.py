@@ -52,6 +52,7 @@ class ServiceClient:
         headers: dict[str, str] | None = None,
         content: bytes | None = None,
         authorization: str | None = None,
+        parameters: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Call `path`."""
         sent = dict(headers or {})
@@ -63,7 +64,8 @@ class ServiceClient:
         return self.client.request(
             method,
             path,
-            params={} if api_version is None else {"api-version": api_version},
+            params=(parameters or {})
+            | ({} if api_version is None else {"api-version": api_version}),
             headers=sent,
             **({"json": body} if content is None and body is not None else {"content": content}),
         )

@@ -29,16 +29,18 @@ def authenticate_signature(
     path: str,
     host_names: Container[str],
     now: datetime,
+    ignore_case: bool = True,
 ) -> AccessPolicy:
     """Return the policy that signed the token `text`, which opens `path`.
 
     Args:
         text: The whole value of ``Authorization``.
         find_policy: Returns the policy of a name, or None.
-        path: Of the request, decoded; compared by segments and without regard to case.
+        path: Of the request, decoded; compared by segments.
         host_names: Names and addresses of this service, in lower case. A token is for one of
             them, with or without a port, and perhaps for a path below.
         now: Aware.
+        ignore_case: Whether the path is compared without regard to case: DPS does, a hub not.
 
     Raises:
         SignatureRefused: It opens nothing; the reason is told, and beyond the policy's name
@@ -76,8 +78,8 @@ def authenticate_signature(
             "sas-expired", error.message, "Make a new token, and check the clock of its maker."
         ) from None
     authority, _, below = token.resource.partition("/")
-    if _host_of(authority) not in host_names or not resource_covers(
-        f"/{below}", path, ignore_case=True
+    if host_of(authority) not in host_names or not resource_covers(
+        f"/{below}", path, ignore_case=ignore_case
     ):
         raise SignatureRefused(
             "sas-resource-wrong",
@@ -87,7 +89,7 @@ def authenticate_signature(
     return policy
 
 
-def _host_of(authority: str) -> str | None:
+def host_of(authority: str) -> str | None:
     """Return the host of ``host``, ``host:port`` or ``[address]:port``, in lower case."""
     try:
         return urlsplit(f"//{authority}").hostname

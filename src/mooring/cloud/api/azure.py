@@ -12,9 +12,13 @@ from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.dps.device_api.application import create_device_app
 from mooring.cloud.dps.resource_api.application import create_resource_app
 from mooring.cloud.dps.service_api.application import create_service_app
+from mooring.cloud.hub.service_api.application import create_hub_service_app
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
 SERVICE_COLLECTIONS = frozenset({"enrollments", "enrollmentgroups", "registrations"})
+HUB_COLLECTIONS = frozenset(
+    {"devices", "twins", "statistics", "messages", "jobs", "configurations", "digitaltwins"}
+)
 RESOURCE_ROOTS = frozenset({"subscriptions", "providers"})
 
 
@@ -24,12 +28,14 @@ class AzureApis:
 
     `device` has ``/{idScope}/registrations/…``, `service` ``/enrollments…``,
     ``/enrollmentGroups…`` and ``/registrations…``, `resource` ``/subscriptions/…`` and
-    ``/providers/…``. Each bounds the bodies that it reads, and answers errors in its own shape.
+    ``/providers/…``, `hub_service` what `HUB_COLLECTIONS` begin. Each bounds the bodies that it
+    reads, and answers errors in its own shape.
     """
 
     device: ASGIApp
     service: ASGIApp
     resource: ASGIApp
+    hub_service: ASGIApp
 
     def serving(self, path: str) -> ASGIApp | None:
         """Return what serves `path`, or None; the case of the names does not matter."""
@@ -39,6 +45,8 @@ class AzureApis:
             return self.service
         if first in RESOURCE_ROOTS:
             return self.resource
+        if first in HUB_COLLECTIONS:
+            return self.hub_service
         if first and rest.partition("/")[0].lower() == "registrations":
             return self.device
         return None
@@ -48,8 +56,9 @@ class AzureApis:
         app = self.serving(scope["path"]) or azure_error(
             DpsErrorCode.NOT_FOUND,
             "There is nothing at this path. Devices register at /{idScope}/registrations/, the "
-            "service API has /enrollments, /enrollmentGroups and /registrations, the resource API "
-            "/subscriptions; MQTT over WebSocket is at /$iothub/websocket.",
+            "service API has /enrollments, /enrollmentGroups and /registrations, that of the hubs "
+            "/devices, /twins and /statistics, the resource API /subscriptions; MQTT over "
+            "WebSocket is at /$iothub/websocket.",
         )
         await app(scope, receive, send)
 
@@ -62,5 +71,6 @@ def create_azure_app(services: CloudServices) -> ASGIApp:
         ),
         service=create_service_app(services),
         resource=create_resource_app(services),
+        hub_service=create_hub_service_app(services),
     )
     return FailureGuard(apis, fail=failure_answer)

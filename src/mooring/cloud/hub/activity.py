@@ -31,11 +31,13 @@ class ActivityLedger:
         self._seen: dict[tuple[int, str], DeviceActivity] = {}
         # On its way to the store: not there yet, and no longer in `_seen`.
         self._writing: dict[tuple[int, str], DeviceActivity] = {}
+        self._connected: dict[int, set[str]] = {}
 
     def connected(self, hub: Hub, device_id: str) -> None:
         """Note a connection."""
         now = self._clock.now()
         self._seen[hub.hub_id, device_id] = DeviceActivity(ConnectionState.CONNECTED, now, now)
+        self._connected.setdefault(hub.hub_id, set()).add(device_id)
 
     def disconnected(self, hub: Hub, device_id: str) -> None:
         """Note the end of a connection."""
@@ -44,6 +46,7 @@ class ActivityLedger:
         self._seen[key] = DeviceActivity(
             ConnectionState.DISCONNECTED, self._clock.now(), seen.last_activity_at
         )
+        self._connected.get(hub.hub_id, set()).discard(device_id)
 
     def active(self, hub: Hub, device_id: str) -> None:
         """Note activity."""
@@ -57,6 +60,11 @@ class ActivityLedger:
         """Drop what is known of a device that is gone."""
         self._seen.pop((hub.hub_id, device_id), None)
         self._writing.pop((hub.hub_id, device_id), None)
+        self._connected.get(hub.hub_id, set()).discard(device_id)
+
+    def count_connected(self, hub: Hub) -> int:
+        """Return how many devices are connected now."""
+        return len(self._connected.get(hub.hub_id, ()))
 
     def applied(self, hub: Hub, identity: DeviceIdentity) -> DeviceIdentity:
         """Return `identity`, as it was stored, with what was seen since."""

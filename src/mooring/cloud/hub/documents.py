@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from mooring.cloud.hub.errors import InputInvalid
+from mooring.cloud.hub.errors import DeviceScopeInvalid, InputInvalid
 from mooring.cloud.hub.model import (
     DEFAULT_PARTITIONS,
     AuthenticationType,
@@ -110,12 +110,15 @@ class DeviceBody(_Document):
     status_reason: str | None = None
     authentication: AuthenticationBody | None = None
     capabilities: CapabilitiesBody | None = None
+    device_scope: str | None = None
+    parent_scopes: list[str] | None = None
 
     def to_draft(self, device_id: str) -> DeviceDraft:
         """Return the draft for the device at path `device_id`.
 
         Raises:
             InputInvalid: Another id in the body, or an unknown authentication type.
+            DeviceScopeInvalid: More than one parent.
         """
         if self.device_id is not None and self.device_id != device_id:
             raise InputInvalid(
@@ -129,8 +132,30 @@ class DeviceBody(_Document):
             authentication=(self.authentication or AuthenticationBody()).to_authentication(),
             status=self.status or DeviceStatus.ENABLED,
             status_reason=self.status_reason or None,
-            iot_edge=bool(self.capabilities and self.capabilities.iot_edge),
+            iot_edge=self._is_edge,
+            parent_scope=self._parent_scope(),
         )
+
+    @property
+    def _is_edge(self) -> bool:
+        return bool(self.capabilities and self.capabilities.iot_edge)
+
+    def _parent_scope(self) -> str | None:
+        """Return the scope of the parent.
+
+        That of an edge device itself is the hub's to make; for others it is the parent's, which
+        clients from before ``parentScopes`` give as ``deviceScope`` only.
+        """
+        scopes = {scope for scope in self.parent_scopes or () if scope}
+        if not self._is_edge and self.device_scope:
+            scopes.add(self.device_scope)
+        if len(scopes) > 1:
+            raise DeviceScopeInvalid(
+                "deviceScope, parentScopes: more than one parent.",
+                "Give the scope of one edge device; deviceScope may be left out.",
+                field="parentScopes",
+            )
+        return next(iter(scopes), None)
 
 
 def hub_to_json(hub: Hub) -> dict[str, Any]:
@@ -169,8 +194,8 @@ def device_to_json(device: DeviceIdentity) -> dict[str, Any]:
             "type": authentication.type.value,
         },
         "capabilities": {"iotEdge": device.iot_edge},
-        "deviceScope": None,
-        "parentScopes": [],
+        "deviceScope": device.device_scope,
+        "parentScopes": [device.parent_scope] if device.parent_scope else [],
     }
 
 

@@ -91,6 +91,13 @@ class EtagMismatch(HubError):
     error_code = HubErrorCode.PRECONDITION_FAILED
 
 
+class DeviceScopeInvalid(HubError):
+    """No edge device has the scope that a device is to belong to."""
+
+    code = "device-scope-invalid"
+    error_code = HubErrorCode.INVALID_DEVICE_SCOPE
+
+
 class LimitReached(HubError):
     """The service holds as many of these as it may."""
 

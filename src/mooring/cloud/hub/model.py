@@ -16,6 +16,9 @@ DEFAULT_PARTITIONS = 4
 MAX_PARTITIONS = 32
 """Most partitions of one hub (Azure: 32)."""
 
+EDGE_SCOPE = "ms-azure-iot-edge://"
+"""What the scope of an edge device begins with; its id, a hyphen and its generation follow."""
+
 
 class DeviceStatus(StrEnum):
     """Whether a device may connect."""
@@ -70,7 +73,9 @@ class DeviceIdentity:
     """A device in a hub's identity registry (Azure: device JSON). Device ids are case-sensitive.
 
     `generation_id` is new whenever the device is made anew under the same id. Times that never
-    were are None. `connection_state` and `last_activity_at` are as of the call.
+    were are None. `connection_state` and `last_activity_at` are as of the call. `parent_scope`
+    is the scope of the edge device behind which it connects (Azure: ``parentScopes``, of which
+    there may be one).
     """
 
     device_id: str
@@ -85,6 +90,22 @@ class DeviceIdentity:
     connection_state_updated_at: datetime | None
     last_activity_at: datetime | None
     created_at: datetime
+    parent_scope: str | None = None
+
+    @property
+    def device_scope(self) -> str | None:
+        """Return the scope of an edge device, or that of the one which a device belongs to."""
+        if not self.iot_edge:
+            return self.parent_scope
+        return f"{EDGE_SCOPE}{self.device_id}-{self.generation_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryCounts:
+    """How many devices a hub has, and how many of them are disabled."""
+
+    total: int
+    disabled: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,7 @@ class DeviceDraft:
     status: DeviceStatus = DeviceStatus.ENABLED
     status_reason: str | None = None
     iot_edge: bool = False
+    parent_scope: str | None = None
     initial_tags: Mapping[str, Any] | None = None
     initial_desired: Mapping[str, Any] | None = None
 

@@ -17,11 +17,13 @@ from mooring.cloud.hub.activity import ActivityLedger
 from mooring.cloud.hub.errors import (
     DeviceAlreadyExists,
     DeviceNotFound,
+    DeviceScopeInvalid,
     EtagMismatch,
     InputInvalid,
     LimitReached,
 )
 from mooring.cloud.hub.model import (
+    EDGE_SCOPE,
     AuthenticationType,
     ConnectionState,
     DeviceAuthentication,
@@ -29,6 +31,7 @@ from mooring.cloud.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     Hub,
+    RegistryCounts,
 )
 from mooring.cloud.hub.store import HubStore, InitialTwinText, ProvisionedDevice
 from mooring.cloud.paging import Page, decode_continuation, encode_continuation, page_size
@@ -84,12 +87,14 @@ class DeviceRegistry:
 
         Raises:
             InputInvalid: A field is bad.
+            DeviceScopeInvalid: The hub has no edge device of the parent scope.
             DeviceAlreadyExists: There is one and `if_match` is None.
             DeviceNotFound: `if_match` is given and there is none.
             EtagMismatch: The etag is stale.
             LimitReached: The hub holds as many as it may.
         """
         _check_draft(draft)
+        await self._check_parent(hub, draft)
         twin = InitialTwinText(_dump(draft.initial_tags), _dump(draft.initial_desired))
         for _ in range(MAX_TRIES):
             former = await self._store.find_device(hub.hub_id, draft.device_id)
@@ -148,6 +153,14 @@ class DeviceRegistry:
         more = len(found) > size
         items = tuple(self._activity.applied(hub, identity) for identity in found[:size])
         return Page(items, encode_continuation(items[-1].device_id) if more else None)
+
+    async def count(self, hub: Hub) -> RegistryCounts:
+        """Return how many there are."""
+        return await self._store.count_devices(hub.hub_id)
+
+    def count_connected(self, hub: Hub) -> int:
+        """Return how many are connected now."""
+        return self._activity.count_connected(hub)
 
     async def delete(self, hub: Hub, device_id: str, *, if_match: str | None = None) -> None:
         """Delete one. Raises DeviceNotFound, EtagMismatch."""
@@ -249,6 +262,7 @@ class DeviceRegistry:
                 connection_state_updated_at=None,
                 last_activity_at=None,
                 created_at=now,
+                parent_scope=draft.parent_scope,
             )
         return replace(
             former,
@@ -260,7 +274,29 @@ class DeviceRegistry:
             else former.status_updated_at,
             authentication=authentication,
             iot_edge=draft.iot_edge,
+            parent_scope=draft.parent_scope,
         )
+
+    async def _check_parent(self, hub: Hub, draft: DeviceDraft) -> None:
+        """Return if the edge device that `draft` names as parent is there."""
+        scope = draft.parent_scope
+        if scope is None:
+            return
+        parent_id, _, generation_id = scope.removeprefix(EDGE_SCOPE).rpartition("-")
+        parent = await self._store.find_device(hub.hub_id, parent_id)
+        if (
+            parent is None
+            or not parent.iot_edge
+            or parent.generation_id != generation_id
+            or parent_id == draft.device_id
+            or not scope.startswith(EDGE_SCOPE)
+        ):
+            raise DeviceScopeInvalid(
+                f"parentScopes: no other edge device of hub {hub.name!r} has the scope "
+                f"{quoted(scope)}.",
+                "Copy the deviceScope of the edge device; it is another once that was made anew.",
+                field="parentScopes",
+            )
 
 
 def _check_draft(draft: DeviceDraft) -> None:

@@ -16,6 +16,7 @@ from mooring.cloud.hub.model import (
     DeviceIdentity,
     Hub,
     PartitionInfo,
+    RegistryCounts,
     TelemetryEvent,
 )
 from mooring.cloud.hub.twins.store import TwinStore
@@ -95,6 +96,10 @@ class HubStore(Committer, TwinStore, Protocol):
         self, hub_id: int, *, after: str | None, limit: int
     ) -> Sequence[DeviceIdentity]:
         """Return up to `limit` by id, beyond `after`."""
+        ...
+
+    async def count_devices(self, hub_id: int) -> RegistryCounts:
+        """Return how many there are, without a walk through them."""
         ...
 
     async def save_device(

@@ -1,10 +1,10 @@
-"""The JSON body of an error: DPS on every surface, and a hub's answers to twin requests."""
+"""The JSON body of an error: DPS on every surface, a hub on MQTT and in its two HTTPS shapes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from mooring.protocol.azure.error_codes import STATUS_FACTOR
 from mooring.protocol.azure.json_documents import JsonValue, decode_object, encode_json
@@ -51,6 +51,38 @@ def encode_error_body(body: ErrorBody) -> bytes:
     if body.timestamp_utc is not None:
         document["timestampUtc"] = format_timestamp(body.timestamp_utc)
     return encode_json(document)
+
+
+def encode_registry_error(body: ErrorBody, name: str) -> bytes:
+    """Return the shape in which a hub answers about devices, queries, messages and jobs.
+
+    ``{"Message": "ErrorCode:{name};{text}", "ExceptionMessage": "Tracking ID:…"}``: .NET takes
+    the name from the first piece before ``;``, Node tells a missing device from a missing path
+    by it (iothub.md 3.9). `name` is the code's wire name.
+    """
+    return encode_json(
+        {
+            "Message": f"ErrorCode:{name};{body.message}",
+            "ExceptionMessage": f"Tracking ID:{_stamped(body)}",
+        }
+    )
+
+
+def encode_twin_error(body: ErrorBody) -> bytes:
+    """Return the shape in which a hub answers about twins and methods: JSON in a JSON text.
+
+    iothub.md 3.9; .NET reads the number from the inner document.
+    """
+    inner = encode_error_body(replace(body, tracking_id=_stamped(body))).decode()
+    return encode_json({"Message": inner, "ExceptionMessage": ""})
+
+
+def _stamped(body: ErrorBody) -> str:
+    """Return the tracking id with the time in it, as a hub writes it."""
+    if body.timestamp_utc is None:
+        return body.tracking_id or ""
+    at = body.timestamp_utc.astimezone(UTC)
+    return f"{body.tracking_id}-TimeStamp:{at:%m/%d/%Y %H:%M:%S}"
 
 
 def decode_error_body(data: bytes) -> ErrorBody:

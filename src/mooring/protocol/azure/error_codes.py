@@ -103,6 +103,7 @@ class HubErrorCode(_AzureErrorCode):
         "ConnectionForcefullyClosedOnNewConnection",
         "The device opened a newer connection.",
     )
+    INVALID_DEVICE_SCOPE = 400028, "InvalidDeviceScope", "No edge device has this scope."
     HUB_NOT_FOUND = 401001, "IotHubNotFound", "No hub of this name."
     UNAUTHORIZED_ACCESS = (
         401002,
@@ -123,6 +124,7 @@ class HubErrorCode(_AzureErrorCode):
         "DeviceMaximumInflightMethodExceeded",
         "Too many direct methods are in flight.",
     )
+    NOT_FOUND = 404000, "NotFound", "There is nothing at this path."
     DEVICE_NOT_FOUND = 404001, "DeviceNotFound", "No device identity of this id."
     JOB_NOT_FOUND = 404002, "JobNotFound", "No job of this id."
     CERTIFICATE_NOT_FOUND = 404008, "CertificateNotFound", "No certificate of this name."

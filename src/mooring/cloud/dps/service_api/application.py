@@ -21,6 +21,7 @@ from mooring.cloud.api.azure_errors import (
 from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.failures import FailureGuard
+from mooring.cloud.api.paths import match_path
 from mooring.cloud.dps.errors import InputInvalid
 from mooring.cloud.dps.service_api import enrollments, groups, registrations
 from mooring.cloud.dps.service_api.access import CHALLENGE, authorize
@@ -78,7 +79,7 @@ class _ServiceApi:
         found = [
             (operation, ids)
             for operation in OPERATIONS
-            if (ids := _ids(operation.path, path)) is not None
+            if (ids := match_path(operation.path, path.split("/")[1:])) is not None
         ]
         if not found:
             return azure_error(
@@ -113,26 +114,6 @@ class _ServiceApi:
             media_type=BODY_MEDIA_TYPE,
             headers=dict(answer.headers),
         )
-
-
-def _ids(template: str, path: str) -> dict[str, str] | None:
-    """Return the variable parts of `path` if it is one of `template`, else None.
-
-    The fixed parts may be spelled in any case, and a slash may follow a collection: SDKs differ.
-    """
-    given = path.split("/")[1:]
-    if len(given) == 2 and not given[1]:
-        del given[1]
-    wanted = template.split("/")[1:]
-    if len(given) != len(wanted):
-        return None
-    ids = {}
-    for part, text in zip(wanted, given, strict=True):
-        if part.startswith("{") and text:
-            ids[part[1:-1]] = text
-        elif part.lower() != text.lower():
-            return None
-    return ids
 
 
 def _error_response(error: Exception, method: str, path: str) -> Response:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from mooring.cloud.accounts.model import Right
 from mooring.cloud.api.body_limit import MAX_BODY_BYTES
 from mooring.cloud.api.context import CloudServices
+from mooring.cloud.api.validation import first_fault
 from mooring.cloud.dps.documents.base import Document
 from mooring.cloud.dps.errors import DpsError, InputInvalid
 from mooring.protocol.azure.error_codes import DpsErrorCode
@@ -20,19 +21,6 @@ FIRST_WITH_HUB_LISTS = "2018-09-01-preview"
 """The api-version that brought ``iotHubs`` and allocation policies."""
 
 Body = TypeVar("Body", bound=Document)
-
-
-_MISSING = "missing"
-_FAULTS = {
-    "missing": _MISSING,
-    "dict_type": "must be a JSON object",
-    "model_type": "must be a JSON object",
-    "list_type": "must be an array",
-    "string_type": "must be a text",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-}
-"""What is wrong, by pydantic's name for it, in the words of JSON."""
 
 
 class MediaTypeUnsupported(DpsError):
@@ -122,12 +110,5 @@ def read_document(model: type[Body], document: Mapping[str, Any], *, where: str 
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        name = ".".join(part for part in (where, place) if part) or "body"
-        fault = _FAULTS.get(first["type"]) or str(first["msg"])
-        raise InputInvalid(
-            f"{name}: {fault}.",
-            "Add it." if fault == _MISSING else "Correct it, and send the request again.",
-            field=name,
-        ) from None
+        fault = first_fault(error, where)
+        raise InputInvalid(fault.message, fault.remedy, field=fault.field) from None

@@ -16,6 +16,7 @@ from mooring.cloud.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     Hub,
+    RegistryCounts,
 )
 from mooring.cloud.hub.store import DeviceActivity, InitialTwinText, ProvisionedDevice
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
@@ -34,12 +35,13 @@ _HUB = "hub_id, name, host_name, partition_count, created_at"
 DEVICE_COLUMNS = (
     "device_id, generation_id, etag, status, status_reason, status_updated_at,"
     " authentication_type, primary_thumbprint, secondary_thumbprint, primary_key, secondary_key,"
-    " iot_edge, connection_state, connection_state_updated_at, last_activity_at, created_at"
+    " iot_edge, connection_state, connection_state_updated_at, last_activity_at, created_at,"
+    " parent_scope"
 )
 _INSERT = (
     f"INSERT INTO hub_device (hub_id, {DEVICE_COLUMNS}, initial_tags, initial_desired,"
     " twin_made_at, model_id)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ONE = "WHERE hub_id = ? AND device_id = ?"
 _CREDENTIALS = (
@@ -114,6 +116,18 @@ class RegistryTables(SqliteCommitter):
         )
         return [to_device(row) for row in rows]
 
+    async def count_devices(self, hub_id: int) -> RegistryCounts:
+        """Return how many there are, without a walk through them."""
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT device_count, (SELECT count(*) FROM hub_device INDEXED BY"
+                " hub_device_disabled WHERE hub_id = ?1 AND status = 'disabled')"
+                " FROM hub WHERE hub_id = ?1",
+                (hub_id,),
+            ).fetchone()
+        )
+        return RegistryCounts(*row)
+
     async def save_device(
         self,
         hub_id: int,
@@ -137,8 +151,8 @@ class RegistryTables(SqliteCommitter):
                 "UPDATE hub_device SET etag = ?, status = ?, status_reason = ?,"
                 " status_updated_at = ?, authentication_type = ?, primary_thumbprint = ?,"
                 " secondary_thumbprint = ?, primary_key = ?, secondary_key = ?,"
-                f" iot_edge = ? {_ONE}",
-                (*columns[2:12], hub_id, identity.device_id),
+                f" iot_edge = ?, parent_scope = ? {_ONE}",
+                (*columns[2:12], identity.parent_scope, hub_id, identity.device_id),
             )
 
         await self._database.write(run)
@@ -179,7 +193,7 @@ class RegistryTables(SqliteCommitter):
                     f" coalesce(twin_made_at, created_at), model_id FROM hub_device {_ONE}",
                     (device.migrate_from, identity.device_id),
                 ).fetchone()
-            made_at, model_id = columns[-1], None
+            made_at, model_id = to_us(identity.created_at), None
             if moved is not None:
                 iot_edge, tags, desired, made_at, model_id = moved
                 assert device.migrate_from is not None
@@ -313,6 +327,7 @@ def _to_columns(identity: DeviceIdentity) -> tuple[Any, ...]:
         to_us_or_none(identity.connection_state_updated_at),
         to_us_or_none(identity.last_activity_at),
         to_us(identity.created_at),
+        identity.parent_scope,
     )
 
 
@@ -333,4 +348,5 @@ def to_device(row: tuple[Any, ...]) -> DeviceIdentity:
         connection_state_updated_at=from_us_or_none(row[13]),
         last_activity_at=from_us_or_none(row[14]),
         created_at=from_us(row[15]),
+        parent_scope=row[16],
     )
