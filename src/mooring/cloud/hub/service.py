@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mooring.cloud.hub.activity import ActivityLedger
 from mooring.cloud.hub.authentication import Authenticator
+from mooring.cloud.hub.devicebound.service import DeviceboundService
 from mooring.cloud.hub.hubs import HubRegistry
 from mooring.cloud.hub.methods.service import MethodService
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect, Retention
@@ -24,6 +25,7 @@ class HubService:
     Attributes:
         hubs: The hubs themselves.
         devices: Their identity registries.
+        devicebound: Their cloud-to-device messages.
         telemetry: Their telemetry logs.
         sessions: What devices stay subscribed to while they are away.
         methods: Direct methods of connected devices.
@@ -46,6 +48,7 @@ class HubService:
         self._activity = ActivityLedger(store, clock)
         self.hubs = hubs
         self.devices = DeviceRegistry(store, self._activity, clock)
+        self.devicebound = DeviceboundService(store, clock)
         self.telemetry = telemetry
         self.sessions = SessionService(store)
         self.methods = MethodService(self.devices)
@@ -109,8 +112,9 @@ class HubService:
         self._activity.active(hub, device_id)
 
     async def housekeep(self) -> None:
-        """Write connection states and activity, trim the log. Call every 30 s or so."""
+        """Write connection states and activity, trim logs and queues. Call every 30 s or so."""
         await self._activity.flush()
+        await self.devicebound.housekeep(self.hubs.list())
         await self.telemetry.trim(self._retention)
 
     async def close(self) -> None:

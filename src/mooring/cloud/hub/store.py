@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias
 
+from mooring.cloud.hub.devicebound.store import DeviceboundStore
 from mooring.cloud.hub.model import (
     ConnectionState,
     DeviceIdentity,
@@ -71,7 +72,7 @@ class TelemetryRow(NamedTuple):
     body: bytes
 
 
-class HubStore(Committer, TwinStore, Protocol):
+class HubStore(Committer, DeviceboundStore, TwinStore, Protocol):
     """Records of all hubs."""
 
     # -- hubs -------------------------------------------------------------------------------

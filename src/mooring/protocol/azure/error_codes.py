@@ -118,6 +118,11 @@ class HubErrorCode(_AzureErrorCode):
         "DeviceMaximumQueueDepthExceeded",
         "The device's queue of messages is full.",
     )
+    INVALID_MESSAGE_EXPIRY_TIME = (
+        403009,
+        "InvalidMessageExpiryTime",
+        "The message's expiry time is in the past.",
+    )
     DEVICE_DISABLED = 403012, "DeviceDisabled", "The device identity is disabled."
     METHODS_IN_FLIGHT_EXCEEDED = (
         403800,

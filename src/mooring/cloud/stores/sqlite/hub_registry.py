@@ -20,6 +20,7 @@ from mooring.cloud.hub.model import (
 )
 from mooring.cloud.hub.store import DeviceActivity, InitialTwinText, ProvisionedDevice
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
+from mooring.cloud.stores.sqlite.hub_devicebound import delete_devicebound
 from mooring.cloud.stores.sqlite.hub_sessions import delete_session
 from mooring.cloud.stores.sqlite.hub_twin_rows import copy_twin, delete_twin
 from mooring.cloud.stores.sqlite.rows import (
@@ -302,6 +303,7 @@ def _delete(connection: sqlite3.Connection, hub_id: int, device_id: str) -> bool
     gone = connection.execute(f"DELETE FROM hub_device {_ONE}", (hub_id, device_id)).rowcount
     delete_session(connection, hub_id, device_id)
     delete_twin(connection, hub_id, device_id)
+    delete_devicebound(connection, hub_id, device_id)
     connection.execute(
         "UPDATE hub SET device_count = device_count - ? WHERE hub_id = ?", (gone, hub_id)
     )

@@ -1,0 +1,1 @@
+"""Cloud-to-device messages: a queue for each device, locks, feedback."""
