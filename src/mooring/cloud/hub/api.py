@@ -86,7 +86,7 @@ async def put_device(
 ) -> dict[str, Any]:
     """Create a device identity, or with If-Match replace one."""
     device = await services.hub.devices.put(
-        services.hub.hubs.get(hub_name), body.to_draft(device_id), if_match=if_match
+        services.hub.hubs.get(hub_name), body.at(device_id), if_match=if_match
     )
     response.headers["etag"] = f'"{device.etag}"'
     return device_to_json(device)

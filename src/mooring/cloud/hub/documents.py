@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -30,11 +31,13 @@ MAX_SHOWN_JSON_BYTES = 256 * 1024
 """Largest body shown as JSON: the hub's own limit of a message."""
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
+    """What callers send: members in camel case, those that are not known are ignored."""
+
     model_config = ConfigDict(extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
-class HubBody(_Document):
+class HubBody(Document):
     """A hub as a caller sends it."""
 
     name: str
@@ -42,21 +45,21 @@ class HubBody(_Document):
     partition_count: int = DEFAULT_PARTITIONS
 
 
-class KeysBody(_Document):
+class KeysBody(Document):
     """Symmetric keys, base64; made when missing."""
 
     primary_key: str | None = None
     secondary_key: str | None = None
 
 
-class ThumbprintsBody(_Document):
+class ThumbprintsBody(Document):
     """Thumbprints of the device's certificates, hex of SHA-1 or SHA-256."""
 
     primary_thumbprint: str | None = None
     secondary_thumbprint: str | None = None
 
 
-class AuthenticationBody(_Document):
+class AuthenticationBody(Document):
     """How the device proves who it is."""
 
     type: str | None = None
@@ -96,16 +99,15 @@ class AuthenticationBody(_Document):
         )
 
 
-class CapabilitiesBody(_Document):
+class CapabilitiesBody(Document):
     """What the device is."""
 
     iot_edge: bool | None = None
 
 
-class DeviceBody(_Document):
-    """A device identity as a caller sends it."""
+class IdentityBody(Document):
+    """What a caller sends of a device identity, but for its id."""
 
-    device_id: str | None = None
     status: DeviceStatus | None = None
     status_reason: str | None = None
     authentication: AuthenticationBody | None = None
@@ -113,20 +115,19 @@ class DeviceBody(_Document):
     device_scope: str | None = None
     parent_scopes: list[str] | None = None
 
-    def to_draft(self, device_id: str) -> DeviceDraft:
-        """Return the draft for the device at path `device_id`.
+    def to_draft(
+        self,
+        device_id: str,
+        *,
+        tags: Mapping[str, Any] | None = None,
+        desired: Mapping[str, Any] | None = None,
+    ) -> DeviceDraft:
+        """Return the draft for the device `device_id`, with its first twin.
 
         Raises:
-            InputInvalid: Another id in the body, or an unknown authentication type.
+            InputInvalid: An unknown authentication type.
             DeviceScopeInvalid: More than one parent.
         """
-        if self.device_id is not None and self.device_id != device_id:
-            raise InputInvalid(
-                f"deviceId: {self.device_id[:128]!r} in the body is not {device_id[:128]!r} of "
-                "the path",
-                "leave it out of the body, or make both the same (case counts)",
-                field="deviceId",
-            )
         return DeviceDraft(
             device_id=device_id,
             authentication=(self.authentication or AuthenticationBody()).to_authentication(),
@@ -134,6 +135,8 @@ class DeviceBody(_Document):
             status_reason=self.status_reason or None,
             iot_edge=self._is_edge,
             parent_scope=self._parent_scope(),
+            initial_tags=tags,
+            initial_desired=desired,
         )
 
     @property
@@ -156,6 +159,28 @@ class DeviceBody(_Document):
                 field="parentScopes",
             )
         return next(iter(scopes), None)
+
+
+class DeviceBody(IdentityBody):
+    """A device identity as a caller sends it."""
+
+    device_id: str | None = None
+
+    def at(self, device_id: str) -> DeviceDraft:
+        """Return the draft for the device at path `device_id`.
+
+        Raises:
+            InputInvalid: Another id in the body, or as `to_draft`.
+            DeviceScopeInvalid: As `to_draft`.
+        """
+        if self.device_id is not None and self.device_id != device_id:
+            raise InputInvalid(
+                f"deviceId: {self.device_id[:128]!r} in the body is not {device_id[:128]!r} of "
+                "the path",
+                "leave it out of the body, or make both the same (case counts)",
+                field="deviceId",
+            )
+        return self.to_draft(device_id)
 
 
 def hub_to_json(hub: Hub) -> dict[str, Any]:

@@ -37,7 +37,7 @@ async def get_device(request: ServiceRequest) -> ServiceAnswer:
 
 async def put_device(request: ServiceRequest) -> ServiceAnswer:
     """Create a device identity, or with If-Match replace one; 200 in both cases (Azure)."""
-    draft = request.document(DeviceBody).to_draft(request.ids["deviceId"])
+    draft = request.document(DeviceBody).at(request.ids["deviceId"])
     devices = request.services.hub.devices
     return _answer(await devices.put(request.hub, draft, if_match=request.if_match))
 
