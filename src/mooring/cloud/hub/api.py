@@ -66,11 +66,14 @@ async def list_devices(
     hub_name: str, services: Services, limit: Limit = None, continuation: Continuation = None
 ) -> dict[str, Any]:
     """List device identities, by device id."""
-    page = await services.hub.devices.list(
-        services.hub.hubs.get(hub_name), limit=limit, continuation=continuation
-    )
+    hub = services.hub.hubs.get(hub_name)
+    page = await services.hub.devices.list(hub, limit=limit, continuation=continuation)
+    counts = await services.hub.devicebound.counts(hub, [item.device_id for item in page.items])
     return {
-        "value": [device_to_json(device) for device in page.items],
+        "value": [
+            device_to_json(device, messages=counts.get(device.device_id, 0))
+            for device in page.items
+        ],
         "continuation": page.continuation,
     }
 
@@ -85,11 +88,10 @@ async def put_device(
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Create a device identity, or with If-Match replace one."""
-    device = await services.hub.devices.put(
-        services.hub.hubs.get(hub_name), body.at(device_id), if_match=if_match
-    )
+    hub = services.hub.hubs.get(hub_name)
+    device = await services.hub.devices.put(hub, body.at(device_id), if_match=if_match)
     response.headers["etag"] = f'"{device.etag}"'
-    return device_to_json(device)
+    return device_to_json(device, messages=services.hub.devicebound.count(hub, device_id))
 
 
 @router.get("/{hub_name}/devices/{device_id}")
@@ -97,9 +99,10 @@ async def get_device(
     hub_name: str, device_id: str, services: Services, response: Response
 ) -> dict[str, Any]:
     """Show a device identity."""
-    device = await services.hub.devices.get(services.hub.hubs.get(hub_name), device_id)
+    hub = services.hub.hubs.get(hub_name)
+    device = await services.hub.devices.get(hub, device_id)
     response.headers["etag"] = f'"{device.etag}"'
-    return device_to_json(device)
+    return device_to_json(device, messages=services.hub.devicebound.count(hub, device_id))
 
 
 @router.delete("/{hub_name}/devices/{device_id}", status_code=204)

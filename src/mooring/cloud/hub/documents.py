@@ -193,8 +193,8 @@ def hub_to_json(hub: Hub) -> dict[str, Any]:
     }
 
 
-def device_to_json(device: DeviceIdentity) -> dict[str, Any]:
-    """Return a device identity as Azure's service API has it."""
+def device_to_json(device: DeviceIdentity, *, messages: int) -> dict[str, Any]:
+    """Return a device identity as Azure's service API has it; `messages` wait for the device."""
     authentication = device.authentication
     return {
         "deviceId": device.device_id,
@@ -206,7 +206,7 @@ def device_to_json(device: DeviceIdentity) -> dict[str, Any]:
         "connectionStateUpdatedTime": _time(device.connection_state_updated_at),
         "statusUpdatedTime": _time(device.status_updated_at),
         "lastActivityTime": _time(device.last_activity_at),
-        "cloudToDeviceMessageCount": 0,
+        "cloudToDeviceMessageCount": messages,
         "authentication": {
             "symmetricKey": {
                 "primaryKey": authentication.primary_key,
@@ -226,19 +226,29 @@ def device_to_json(device: DeviceIdentity) -> dict[str, Any]:
 
 def event_to_json(event: TelemetryEvent) -> dict[str, Any]:
     """Return one message; `encoding` says how `body` is to be read: json, text or base64."""
-    bag = _bag_of(event)
-    encoding, body = _readable(event.body, bag)
     return {
         "partition": event.partition,
         "sequenceNumber": event.sequence_number,
         "offset": str(event.offset),
         "enqueuedTimeUtc": format_timestamp(event.enqueued_at),
         "deviceId": event.device_id,
+        "origin": dict(event.origin),
+        **readable_message(event.properties, event.body),
+    }
+
+
+def readable_message(properties: str, body: bytes) -> dict[str, Any]:
+    """Return a message's properties, and its body as `encoding` says: json, text or base64."""
+    try:
+        bag = parse_property_bag(properties)
+    except AzureError:
+        bag = EMPTY_BAG
+    encoding, shown = _readable(body, bag)
+    return {
         "systemProperties": dict(bag.system),
         "properties": dict(bag.application),
-        "origin": dict(event.origin),
         "encoding": encoding,
-        "body": body,
+        "body": shown,
     }
 
 
@@ -254,13 +264,6 @@ def partition_to_json(partition: PartitionInfo) -> dict[str, Any]:
         else format_timestamp(partition.last_enqueued_at),
         "retainedBytes": partition.retained_bytes,
     }
-
-
-def _bag_of(event: TelemetryEvent) -> PropertyBag:
-    try:
-        return parse_property_bag(event.properties)
-    except AzureError:
-        return EMPTY_BAG
 
 
 def _readable(body: bytes, bag: PropertyBag) -> tuple[str, Any]:

@@ -52,7 +52,7 @@ class HubService:
         self.telemetry = telemetry
         self.sessions = SessionService(store)
         self.methods = MethodService(self.devices)
-        self.twins = TwinService(store, self._activity, clock)
+        self.twins = TwinService(store, self._activity, clock, message_count=self.devicebound.count)
         self._authenticator = Authenticator(
             store, hubs, authorities=authorities, verifier=verifier, clock=clock
         )

@@ -25,7 +25,7 @@ from mooring.cloud.api.hub_errors import (
 )
 from mooring.cloud.api.paths import match_path, path_segments
 from mooring.cloud.hub.hosts import find_hub
-from mooring.cloud.hub.service_api import bulk, deferred, devices, statistics
+from mooring.cloud.hub.service_api import bulk, deferred, devices, messages, statistics
 from mooring.cloud.hub.service_api.access import authorize
 from mooring.cloud.hub.service_api.requests import (
     ApiVersionInvalid,
@@ -42,6 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *devices.OPERATIONS,
     *bulk.OPERATIONS,
     *statistics.OPERATIONS,
+    *messages.OPERATIONS,
     *deferred.OPERATIONS,
 )
 """In the order in which they are looked for: fixed paths before variable ones."""

@@ -22,24 +22,32 @@ ITEM = COLLECTION + "/{deviceId}"
 async def list_devices(request: ServiceRequest) -> ServiceAnswer:
     """List device identities, by id: the first 1,000, or as many as ``top`` says."""
     top = request.count("top", request.parameters.get("top"), most=MAX_PAGE_ITEMS)
-    page = await request.services.hub.devices.list(request.hub, limit=top or MAX_PAGE_ITEMS)
+    service = request.services.hub
+    page = await service.devices.list(request.hub, limit=top or MAX_PAGE_ITEMS)
+    ids = [device.device_id for device in page.items]
+    counts = await service.devicebound.counts(request.hub, ids)
     # A thousand take some hundredths of a second to describe, which no device is to wait.
     return ServiceAnswer(
-        await asyncio.to_thread(lambda: [device_to_json(device) for device in page.items])
+        await asyncio.to_thread(
+            lambda: [
+                device_to_json(device, messages=counts.get(device.device_id, 0))
+                for device in page.items
+            ]
+        )
     )
 
 
 async def get_device(request: ServiceRequest) -> ServiceAnswer:
     """Show a device identity, with its keys."""
     device_id = request.ids["deviceId"]
-    return _answer(await request.services.hub.devices.get(request.hub, device_id))
+    return _answer(request, await request.services.hub.devices.get(request.hub, device_id))
 
 
 async def put_device(request: ServiceRequest) -> ServiceAnswer:
     """Create a device identity, or with If-Match replace one; 200 in both cases (Azure)."""
     draft = request.document(DeviceBody).at(request.ids["deviceId"])
     devices = request.services.hub.devices
-    return _answer(await devices.put(request.hub, draft, if_match=request.if_match))
+    return _answer(request, await devices.put(request.hub, draft, if_match=request.if_match))
 
 
 async def delete_device(request: ServiceRequest) -> ServiceAnswer:
@@ -58,5 +66,6 @@ OPERATIONS = (
 )
 
 
-def _answer(device: DeviceIdentity) -> ServiceAnswer:
-    return ServiceAnswer(device_to_json(device), {"etag": f'"{device.etag}"'})
+def _answer(request: ServiceRequest, device: DeviceIdentity) -> ServiceAnswer:
+    messages = request.services.hub.devicebound.count(request.hub, device.device_id)
+    return ServiceAnswer(device_to_json(device, messages=messages), {"etag": f'"{device.etag}"'})
