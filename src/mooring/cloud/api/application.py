@@ -16,7 +16,9 @@ from mooring.cloud.api.json_body import well_formed_body
 from mooring.cloud.attempts.api import router as attempts_router
 from mooring.cloud.facts import ADMIN_PREFIX
 from mooring.cloud.hub.api import router as hub_router
+from mooring.cloud.hub.consumers.api import router as consumers_router
 from mooring.cloud.hub.devicebound.api import router as devicebound_router
+from mooring.cloud.hub.settings.api import router as settings_router
 
 _open = APIRouter(tags=["cloud"])
 _closed = APIRouter(tags=["cloud"])
@@ -49,7 +51,15 @@ def create_admin_app(services: CloudServices) -> FastAPI:
     )
     app.state.services = services
     app.include_router(_open, prefix=ADMIN_PREFIX)
-    for router in (_closed, hub_router, devicebound_router, attempts_router, accounts_router):
+    for router in (
+        _closed,
+        hub_router,
+        consumers_router,
+        devicebound_router,
+        settings_router,
+        attempts_router,
+        accounts_router,
+    ):
         app.include_router(
             router,
             prefix=ADMIN_PREFIX,

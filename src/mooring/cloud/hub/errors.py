@@ -145,3 +145,17 @@ class PayloadTooLarge(HubError):
 
     code = "payload-too-large"
     error_code = HubErrorCode.MESSAGE_TOO_LARGE
+
+
+class ConsumerGroupNotFound(HubError):
+    """The hub has no consumer group of that name."""
+
+    code = "consumer-group-not-found"
+    error_code = HubErrorCode.NOT_FOUND
+
+
+class ConsumerGroupExists(HubError):
+    """The hub has a consumer group of that name."""
+
+    code = "consumer-group-already-exists"
+    error_code = HubErrorCode.CONFLICT

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 from mooring.cloud.hub.activity import ActivityLedger
 from mooring.cloud.hub.authentication import Authenticator
+from mooring.cloud.hub.consumers.service import ConsumerService
 from mooring.cloud.hub.devicebound.service import DeviceboundService
+from mooring.cloud.hub.events.service import HubEvents
 from mooring.cloud.hub.hubs import HubRegistry
 from mooring.cloud.hub.methods.service import MethodService
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect, Retention
 from mooring.cloud.hub.registry import DeviceRegistry
 from mooring.cloud.hub.sessions import SessionService
+from mooring.cloud.hub.settings.service import SettingsService
 from mooring.cloud.hub.store import HubStore
 from mooring.cloud.hub.telemetry import TelemetryLog
 from mooring.cloud.hub.twins.service import TwinService
@@ -30,6 +33,9 @@ class HubService:
         sessions: What devices stay subscribed to while they are away.
         methods: Direct methods of connected devices.
         twins: Their devices' twins.
+        settings: How each hub behaves.
+        events: What the hubs report of themselves.
+        consumers: Groups of readers of the telemetry logs.
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class HubService:
         store: HubStore,
         hubs: HubRegistry,
         telemetry: TelemetryLog,
+        settings: SettingsService,
         *,
         authorities: Callable[[Hub], CaSet],
         verifier: ChainVerifier,
@@ -50,6 +57,9 @@ class HubService:
         self.devices = DeviceRegistry(store, self._activity, clock)
         self.devicebound = DeviceboundService(store, clock)
         self.telemetry = telemetry
+        self.settings = settings
+        self.events = HubEvents(telemetry, settings.of, clock)
+        self.consumers = ConsumerService(store, telemetry, clock)
         self.sessions = SessionService(store)
         self.methods = MethodService(self.devices)
         self.twins = TwinService(store, self._activity, clock, message_count=self.devicebound.count)
@@ -74,13 +84,16 @@ class HubService:
         """
         telemetry = TelemetryLog(store, clock)
         hubs = HubRegistry(store, telemetry.open_hub, clock)
+        settings = SettingsService(store)
         await hubs.load()
+        await settings.load()
         await store.disconnect_all(clock.now())
         nobody = CaSet()
         return cls(
             store,
             hubs,
             telemetry,
+            settings,
             authorities=authorities or (lambda _hub: nobody),
             verifier=verifier or ChainVerifier(),
             retention=retention or Retention(),
@@ -102,10 +115,12 @@ class HubService:
     def connected(self, hub: Hub, device_id: str) -> None:
         """Note that a device is connected now (after CONNACK 0)."""
         self._activity.connected(hub, device_id)
+        self.events.connected(hub, device_id)
 
     def disconnected(self, hub: Hub, device_id: str) -> None:
         """Note that a device's connection ended; before `connected` where it is taken over."""
         self._activity.disconnected(hub, device_id)
+        self.events.disconnected(hub, device_id)
 
     def active(self, hub: Hub, device_id: str) -> None:
         """Note activity of a device: once per read at most."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias
 
+from mooring.cloud.hub.consumers.store import ConsumerStore
 from mooring.cloud.hub.devicebound.store import DeviceboundStore
 from mooring.cloud.hub.model import (
     ConnectionState,
@@ -20,6 +21,7 @@ from mooring.cloud.hub.model import (
     RegistryCounts,
     TelemetryEvent,
 )
+from mooring.cloud.hub.settings.service import SettingsStore
 from mooring.cloud.hub.twins.store import TwinStore
 from mooring.cloud.work import Committer, Work
 
@@ -72,7 +74,7 @@ class TelemetryRow(NamedTuple):
     body: bytes
 
 
-class HubStore(Committer, DeviceboundStore, TwinStore, Protocol):
+class HubStore(Committer, ConsumerStore, DeviceboundStore, SettingsStore, TwinStore, Protocol):
     """Records of all hubs."""
 
     # -- hubs -------------------------------------------------------------------------------

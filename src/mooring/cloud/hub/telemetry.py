@@ -109,6 +109,17 @@ class TelemetryLog:
             origin=_dump(origin),
         )
 
+    def event_source(self, hub: Hub, device_id: str, source: str) -> TelemetrySource:
+        """Return the source to append under what the hub itself reports of a device."""
+        partition = self.partition_of(hub, device_id)
+        return TelemetrySource(
+            hub_id=hub.hub_id,
+            partition=partition,
+            log_id=self._log_ids[hub.hub_id][partition],
+            device_id=device_id,
+            origin=_dump({"source": source}),
+        )
+
     @property
     def is_crowded(self) -> bool:
         """Return whether so much is on its way to the disk that senders should wait."""

@@ -129,7 +129,7 @@ class HubErrorCode(_AzureErrorCode):
         "DeviceMaximumInflightMethodExceeded",
         "Too many direct methods are in flight.",
     )
-    NOT_FOUND = 404000, "NotFound", "There is nothing at this path."
+    NOT_FOUND = 404000, "NotFound", "There is nothing of this name or at this path."
     DEVICE_NOT_FOUND = 404001, "DeviceNotFound", "No device identity of this id."
     JOB_NOT_FOUND = 404002, "JobNotFound", "No job of this id."
     CERTIFICATE_NOT_FOUND = 404008, "CertificateNotFound", "No certificate of this name."
@@ -141,6 +141,7 @@ class HubErrorCode(_AzureErrorCode):
         "The device's connection was closed.",
     )
     METHOD_NOT_ALLOWED = 405000, "MethodNotAllowed", "The path does not allow this method."
+    CONFLICT = 409000, "Conflict", "There is one of this name already."
     DEVICE_EXISTS = 409001, "DeviceAlreadyExists", "A device identity of this id exists already."
     LINK_CREATION_CONFLICT = 409002, "LinkCreationConflict", "The device has another connection."
     MODULE_EXISTS = (

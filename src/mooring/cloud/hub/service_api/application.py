@@ -25,7 +25,14 @@ from mooring.cloud.api.hub_errors import (
 )
 from mooring.cloud.api.paths import match_path, path_segments
 from mooring.cloud.hub.hosts import find_hub
-from mooring.cloud.hub.service_api import bulk, deferred, devices, messages, statistics
+from mooring.cloud.hub.service_api import (
+    bulk,
+    deferred,
+    devices,
+    messages,
+    methods,
+    statistics,
+)
 from mooring.cloud.hub.service_api.access import authorize
 from mooring.cloud.hub.service_api.requests import (
     ApiVersionInvalid,
@@ -41,6 +48,7 @@ from mooring.protocol.azure.json_documents import encode_json
 OPERATIONS: tuple[Operation, ...] = (
     *devices.OPERATIONS,
     *bulk.OPERATIONS,
+    *methods.OPERATIONS,
     *statistics.OPERATIONS,
     *messages.OPERATIONS,
     *deferred.OPERATIONS,

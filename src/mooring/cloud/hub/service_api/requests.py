@@ -17,7 +17,12 @@ from mooring.cloud.hub.errors import HubError, InputInvalid
 from mooring.cloud.hub.model import Hub
 from mooring.protocol.azure.error_codes import HubErrorCode
 from mooring.protocol.azure.errors import quoted
-from mooring.protocol.azure.json_documents import JsonValue, decode_json, decode_object
+from mooring.protocol.azure.json_documents import (
+    JsonObject,
+    JsonValue,
+    decode_json,
+    decode_object,
+)
 
 MAX_COUNT_DIGITS = 9
 """Of a number of items that a caller asks for; what is beyond the most gets that many."""
@@ -75,6 +80,11 @@ class ServiceRequest:
         """
         self._need_body()
         return read_document(model, decode_object(self.body, max_bytes=MAX_BODY_BYTES))
+
+    def json_object(self) -> JsonObject:
+        """Return the body, a JSON object as it is. Raises InputInvalid, AzureError."""
+        self._need_body()
+        return decode_object(self.body, max_bytes=MAX_BODY_BYTES)
 
     def value(self) -> JsonValue:
         """Return the body, any JSON. Raises InputInvalid, AzureError."""

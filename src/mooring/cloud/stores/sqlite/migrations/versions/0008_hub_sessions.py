@@ -19,6 +19,22 @@ STATEMENTS = (
         PRIMARY KEY (hub_id, device_id)
     ) WITHOUT ROWID
     """,
+    """
+    CREATE TABLE hub_settings (
+        hub_id INTEGER PRIMARY KEY REFERENCES hub (hub_id),
+        document TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE hub_consumer_group (
+        hub_id INTEGER NOT NULL REFERENCES hub (hub_id),
+        name_key TEXT NOT NULL,
+        name TEXT NOT NULL,
+        positions TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        PRIMARY KEY (hub_id, name_key)
+    ) WITHOUT ROWID
+    """,
 )
 
 

@@ -1,0 +1,1 @@
+"""What the hub reports of itself, as messages beside the telemetry."""

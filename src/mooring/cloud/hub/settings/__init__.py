@@ -1,0 +1,1 @@
+"""How a hub behaves, as far as that can be chosen while it runs."""

@@ -1,0 +1,66 @@
+"""The settings of one hub, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_UNITS = 200
+"""Units of one hub (Azure: 200 of S1 and S2, 10 of S3)."""
+
+
+class EventSource(StrEnum):
+    """Where a message of the telemetry log comes from (``iothub-message-source``)."""
+
+    TELEMETRY = "Telemetry"
+    CONNECTION_STATE = "deviceConnectionStateEvents"
+    LIFECYCLE = "deviceLifecycleEvents"
+    TWIN_CHANGE = "twinChangeEvents"
+
+
+HUB_EVENTS = (EventSource.CONNECTION_STATE, EventSource.LIFECYCLE, EventSource.TWIN_CHANGE)
+"""What the hub itself can report."""
+
+
+class HubThrottling(StrEnum):
+    """Which limits on rates hold."""
+
+    OFF = "off"
+    AZURE = "azure"
+
+
+class Sku(StrEnum):
+    """Size of a hub, which its limits follow (Azure: IoT Hub pricing)."""
+
+    F1 = "F1"
+    B1 = "B1"
+    B2 = "B2"
+    B3 = "B3"
+    S1 = "S1"
+    S2 = "S2"
+    S3 = "S3"
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """What can be chosen on a hub.
+
+    Attributes:
+        events: What the hub reports of itself in its telemetry log. In Azure a route that names
+            the source does that; without one only telemetry is there.
+        disable_local_auth: Shared access policies open nothing (Azure: ``disableLocalAuth``).
+        disable_device_sas: Devices get in by certificate only (Azure: ``disableDeviceSAS``).
+        throttling: Whether Azure's limits hold; they follow `sku` and `units`.
+        sku: Size of the hub.
+        units: How many units of that size.
+    """
+
+    events: frozenset[EventSource] = frozenset()
+    disable_local_auth: bool = False
+    disable_device_sas: bool = False
+    throttling: HubThrottling = HubThrottling.OFF
+    sku: Sku = Sku.S1
+    units: int = 1
+
+
+DEFAULT_SETTINGS = HubSettings()
