@@ -384,6 +384,9 @@ class HubServiceDouble:
         self.telemetry = SimpleNamespace(
             source=lambda device, **more: SimpleNamespace(device_id=device.identity.device_id)
         )
+        self.twins = SimpleNamespace(
+            on_desired_change=lambda listener: None, set_model_id=lambda *named: None
+        )
         self.sessions = SimpleNamespace(find=lambda *key: 0)
         self.methods = SimpleNamespace(
             serve_by=lambda find: None, ready=lambda key: None, lost=lambda target: None

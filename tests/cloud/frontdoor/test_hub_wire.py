@@ -490,19 +490,6 @@ def test_connect_of_a_device_made_anew_does_not_inherit_subscriptions(
         assert raw.expect(CONNACK).body[0] == 0
 
 
-def test_twin_request_is_acknowledged_and_answered_501_to_who_listens(hub_device: Device) -> None:
-    with hub_device.at_hub() as raw:
-        raw.publish("$iothub/twin/GET/?$rid=1", b" ", packet_id=4)
-        assert raw.expect(PUBACK).packet_id == 4
-        raw.subscribe("$iothub/twin/res/#", qos=0)
-        raw.publish("$iothub/twin/PATCH/properties/reported/?$rid=r2", b"{}", packet_id=5)
-        assert raw.expect(PUBACK).packet_id == 5
-        answer = raw.expect(PUBLISH)
-
-    assert answer.topic == "$iothub/twin/res/501/?$rid=r2"
-    assert b"501001" in answer.payload
-
-
 # -- telemetry ----------------------------------------------------------------------------------
 
 

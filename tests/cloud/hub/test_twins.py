@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.support.cloudworld import CloudWorld
 
+from mooring.cloud.hub.devicebound.model import MessageDraft
 from mooring.cloud.hub.errors import DeviceNotFound, EtagMismatch, HubError, InputInvalid
 from mooring.cloud.hub.model import AuthenticationType, DeviceAuthentication, DeviceDraft, Hub
 from mooring.cloud.hub.twins.documents import twin_to_json
@@ -97,19 +98,35 @@ async def test_the_twin_of_the_service_api_has_azures_shape(world: CloudWorld, d
 
 
 async def test_waiting_messages_and_model_are_shown(world: CloudWorld, dock: Dock) -> None:
-    counting = TwinService(
-        world.stores.hub,
-        world.hubs._activity,
-        world.clock,
-        message_count=lambda hub, device_id: len(device_id) if hub == dock.hub else 0,
-    )
+    await world.hubs.devices.put(dock.hub, DeviceDraft("other", PINNED))
+    await world.hubs.devicebound.send(dock.hub, "dock-07", MessageDraft(b"go"))
     dock.twins.set_model_id(dock.hub, "dock-07", dock.generation_id, "dtmi:mooring:Dock;1")
     await dock.report(b"{}")
 
-    for twin in (await counting.get(dock.hub, "dock-07"), *await counting.scan(dock.hub, limit=2)):
+    scanned = await dock.twins.scan(dock.hub, limit=2)
+    for twin in (await dock.twins.get(dock.hub, "dock-07"), scanned[0]):
         document = twin_to_json(twin)
-        assert document["cloudToDeviceMessageCount"] == 7
+        assert document["cloudToDeviceMessageCount"] == 1
         assert document["modelId"] == "dtmi:mooring:Dock;1"
+    assert twin_to_json(scanned[1])["cloudToDeviceMessageCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"initial_tags": {"a.b": 1}}, 400004),
+        ({"initial_desired": {"$version": 1}}, 400004),
+        ({"initial_tags": {f"k{number}": "x" * 4000 for number in range(3)}}, 413001),
+    ],
+)
+async def test_a_device_is_not_created_with_what_no_twin_may_hold(
+    world: CloudWorld, dock: Dock, members: dict[str, Any], code: int
+) -> None:
+    with pytest.raises(InputInvalid) as refused:
+        await world.hubs.devices.put(dock.hub, DeviceDraft("new", PINNED, **members))
+    assert refused.value.error_code == code
+    with pytest.raises(DeviceNotFound):
+        await dock.twins.get(dock.hub, "new")
 
 
 async def test_a_device_is_told_of_each_desired_change_as_it_was_sent(dock: Dock) -> None:

@@ -34,12 +34,19 @@ from mooring.cloud.hub.model import (
     RegistryCounts,
 )
 from mooring.cloud.hub.store import HubStore, InitialTwinText, ProvisionedDevice
+from mooring.cloud.hub.twins.errors import twin_invalid
 from mooring.cloud.paging import Page, decode_continuation, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
 from mooring.cloud.work import Work
-from mooring.protocol.azure.errors import IdentifierMalformed, SasKeyMalformed, quoted
+from mooring.protocol.azure.errors import (
+    IdentifierMalformed,
+    PayloadMalformed,
+    SasKeyMalformed,
+    quoted,
+)
 from mooring.protocol.azure.identifiers import check_device_id
 from mooring.protocol.azure.sas import MAX_KEY_BYTES, decode_key
+from mooring.protocol.azure.twins import TwinSection, check_section
 from mooring.runtime.clock import Clock
 
 MAX_DEVICES = 1_000_000
@@ -310,6 +317,11 @@ def _check_draft(draft: DeviceDraft) -> None:
             "Say it shorter.",
             field="statusReason",
         )
+    try:
+        check_section(draft.initial_tags or {}, TwinSection.TAGS)
+        check_section(draft.initial_desired or {}, TwinSection.DESIRED)
+    except PayloadMalformed as error:
+        raise twin_invalid(error) from error
 
 
 def _complete(wanted: DeviceAuthentication, former: DeviceIdentity | None) -> DeviceAuthentication:

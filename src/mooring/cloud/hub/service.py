@@ -62,7 +62,7 @@ class HubService:
         self.consumers = ConsumerService(store, telemetry, clock)
         self.sessions = SessionService(store)
         self.methods = MethodService(self.devices)
-        self.twins = TwinService(store, self._activity, clock, message_count=self.devicebound.count)
+        self.twins = TwinService(store, self._activity, clock, messages=self.devicebound)
         self._authenticator = Authenticator(
             store, hubs, authorities=authorities, verifier=verifier, clock=clock
         )

@@ -113,25 +113,21 @@ def read_reported_patch(data: bytes) -> JsonObject:
 
 
 def read_twin_update(document: JsonObject) -> TwinUpdate:
-    """Return what a back end asks for by a twin, or a part of one.
+    """Return what a back end asks for by a twin, or a part of one; `check_patch` looks into it.
 
     Everything that only the hub writes is ignored, since tools send back a whole twin that they
-    read: ids, etag, reported properties, ``$metadata`` and ``$version`` of desired ones.
+    read: ids, etag, reported properties, ``$metadata`` and ``$version`` of desired ones. A section
+    that is null is absent.
 
     Raises:
-        PayloadMalformed: A member is of the wrong type or breaks a rule; names it.
-        TwinTooLarge: A section would not fit.
+        PayloadMalformed: A member is of the wrong type; names it.
     """
     members = Members(document)
     properties = members.members("properties")
-    tags = members.mapping("tags")
     desired = None if properties is None else properties.mapping("desired")
     if desired is not None and not _SHOWN_BY_THE_HUB.isdisjoint(desired):
         desired = {key: value for key, value in desired.items() if key not in _SHOWN_BY_THE_HUB}
-    return TwinUpdate(
-        None if tags is None else check_patch(tags, TwinSection.TAGS),
-        None if desired is None else check_patch(desired, TwinSection.DESIRED),
-    )
+    return TwinUpdate(members.mapping("tags"), desired)
 
 
 def check_patch(patch: JsonObject, section: TwinSection) -> JsonObject:
@@ -146,6 +142,12 @@ def check_patch(patch: JsonObject, section: TwinSection) -> JsonObject:
     if size > section.max_size:
         raise _too_large(section, size)
     return patch
+
+
+def check_section(values: JsonObject, section: TwinSection) -> JsonObject:
+    """Return `values` if a section may hold just these. Raises as `check_patch`."""
+    encode_section(check_patch(values, section), section)
+    return values
 
 
 def size_of(value: JsonValue) -> int:

@@ -17,8 +17,10 @@ from mooring.cloud.hub.mqtt.endings import CREDENTIALS_CHANGED
 from mooring.cloud.hub.mqtt.session import HubSession, SessionKey
 from mooring.cloud.hub.mqtt.subscriptions import NONE
 from mooring.cloud.hub.mqtt.telemetry import will_message
+from mooring.cloud.hub.mqtt.twins import notify
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.hub.store import Saved
+from mooring.cloud.hub.twins.model import DesiredChange
 from mooring.protocol.azure.errors import AzureError, IdentifierMalformed
 from mooring.protocol.azure.hub_topics import HubFilter
 from mooring.protocol.azure.identifiers import check_device_id
@@ -53,6 +55,7 @@ class HubMqtt:
         self._opening: set[_Opening] = set()
         service.devices.on_change(self._identity_changed)
         service.methods.serve_by(self._method_target)
+        service.twins.on_desired_change(self._desired_changed)
 
     async def open(
         self, link: DeviceLink, connect: Connect, user_name: HubUserName
@@ -220,6 +223,9 @@ class HubMqtt:
         recorder.begin("connack")
         link.write(link.machine.accept(session_present=kept != NONE))
         self.service.connected(device.hub, session.device_id)
+        self.service.twins.set_model_id(
+            device.hub, session.device_id, session.generation_id, user_name.model_id
+        )
         recorder.passed("taken over from an older connection" if older is not None else "")
         recorder.finish()
         link.record(recorder.snapshot())
@@ -258,6 +264,11 @@ class HubMqtt:
         if session is None or session.granted_qos(HubFilter.METHODS) is None:
             return None
         return session
+
+    def _desired_changed(self, change: DesiredChange) -> None:
+        session = self._live.get((change.hub.hub_id, change.device_id))
+        if session is not None:
+            notify(session, change)
 
     def _identity_changed(self, hub: Hub, device_id: str) -> None:
         host_name = hub.host_name.lower()

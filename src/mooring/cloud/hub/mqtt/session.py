@@ -27,13 +27,12 @@ from mooring.cloud.hub.mqtt.telemetry import (
     message_bytes,
     with_property,
 )
-from mooring.protocol.azure.error_bodies import ErrorBody, encode_error_body
-from mooring.protocol.azure.errors import AzureError, HubErrorCode
+from mooring.cloud.hub.mqtt.twins import TwinExchange
+from mooring.protocol.azure.errors import AzureError
 from mooring.protocol.azure.hub_topics import (
     HubFilter,
     MethodResponse,
     Telemetry,
-    format_twin_response_topic,
     parse_device_publish,
     parse_filter,
     telemetry_prefix,
@@ -50,7 +49,6 @@ from mooring.protocol.mqtt.packets import (
     Unsubscribe,
 )
 from mooring.runtime.attempts import AttemptRecorder
-from mooring.runtime.ids import new_tracking_id
 
 if TYPE_CHECKING:
     from mooring.cloud.hub.mqtt.door import HubMqtt
@@ -76,6 +74,7 @@ class HubSession:
         "_silence_s",
         "_subscriptions",
         "_telemetry",
+        "_twins",
         "_will",
         "generation_id",
         "hub",
@@ -110,6 +109,7 @@ class HubSession:
         self.hub = hub
         self.generation_id = generation_id
         self._telemetry = TelemetrySender(door.service.telemetry, source, link, door.limits)
+        self._twins: TwinExchange | None = None
         self._prefix = telemetry_prefix(key[1])
         self._subscriptions = subscriptions
         self._is_clean = is_clean
@@ -279,18 +279,11 @@ class HubSession:
         if isinstance(request, MethodResponse):
             self._door.service.methods.answered(self, request.rid, request.status, packet.payload)
         else:
-            self._answer_twin(request.rid)
+            if self._twins is None:
+                door = self._door
+                self._twins = TwinExchange(door.service.twins, self, self._telemetry, door.clock)
+            self._twins.receive(request, packet.payload)
         return True
-
-    def _answer_twin(self, rid: str) -> None:
-        """Say that twins are not served, to a client that listens for the answer."""
-        if self.granted_qos(HubFilter.TWIN_RESPONSES) is None:
-            return
-        code = HubErrorCode.NOT_IMPLEMENTED
-        body = encode_error_body(
-            ErrorBody(code, code.text, new_tracking_id(), timestamp_utc=self._door.clock.now())
-        )
-        self.send(format_twin_response_topic(code.http_status, rid), body)
 
     def _append(self, messages: list[TelemetryMessage], ids: list[int], size: int) -> None:
         self._telemetry.append(messages, ids, size)

@@ -25,7 +25,10 @@ _log = get_logger("cloud.hub.mqtt")
 
 
 class TelemetrySender:
-    """Hands a connection's messages to the log, and holds it back while too many are on the way."""
+    """Hands a connection's messages to the log, and holds it back while too many are on the way.
+
+    What else the connection sends to disk (twin patches) is counted with them.
+    """
 
     __slots__ = (
         "_last_ids",
@@ -56,18 +59,40 @@ class TelemetrySender:
     def append(self, messages: list[TelemetryMessage], ids: list[int], size: int) -> None:
         """Append `messages` of `size` bytes together; acknowledge `ids` after the commit."""
         count = len(messages)
+        self._last_ids = ids
+        self.take(count, size)
+        self._log.append_batch(self.source, messages, partial(self._committed, ids, count, size))
+
+    def take(self, count: int, size: int) -> None:
+        """Count `count` messages of `size` bytes as on the way, until `settle` is called."""
         self._uncommitted += count
         self._uncommitted_bytes += size
-        self._last_ids = ids
-        limits, log = self._limits, self._log
+        limits = self._limits
         if not self._paused and (
             self._uncommitted > limits.max_uncommitted_messages
             or self._uncommitted_bytes > limits.max_uncommitted_bytes
-            or log.is_crowded
+            or self._log.is_crowded
         ):
             self._paused = True
             self._link.pause()
-        log.append_batch(self.source, messages, partial(self._committed, ids, count, size))
+
+    def settle(self, count: int, size: int) -> None:
+        """Note that what was taken is answered."""
+        self._uncommitted -= count
+        self._uncommitted_bytes -= size
+        if not self._link.is_open:
+            return
+        if self._on_idle is not None:
+            if not self._uncommitted:
+                self._on_idle()
+        elif self._paused:
+            limits = self._limits
+            if (
+                self._uncommitted * 2 <= limits.max_uncommitted_messages
+                and self._uncommitted_bytes * 2 <= limits.max_uncommitted_bytes
+            ):
+                self._paused = False
+                self._link.resume()
 
     def acknowledge_in_turn(self, packet_id: int) -> None:
         """Acknowledge after the telemetry that came before: PUBACKs keep the order [MQTT-4.6.0-2].
@@ -93,28 +118,15 @@ class TelemetrySender:
     def _committed(
         self, ids: list[int], count: int, size: int, error: BaseException | None
     ) -> None:
-        self._uncommitted -= count
-        self._uncommitted_bytes -= size
         if self._last_ids is ids:
             self._last_ids = None
         link = self._link
-        if error is not None:
-            if link.is_open:
+        if link.is_open:
+            if error is not None:
                 link.end(not_stored(error, "telemetry"))
-            return
-        if ids and link.is_open:
-            link.write(link.machine.pubacks(ids))
-        if self._on_idle is not None:
-            if not self._uncommitted:
-                self._on_idle()
-        elif self._paused:
-            limits = self._limits
-            if (
-                self._uncommitted * 2 <= limits.max_uncommitted_messages
-                and self._uncommitted_bytes * 2 <= limits.max_uncommitted_bytes
-            ):
-                self._paused = False
-                link.resume()
+            elif ids:
+                link.write(link.machine.pubacks(ids))
+        self.settle(count, size)
 
 
 def will_message(will: Will, device_id: str) -> TelemetryMessage:

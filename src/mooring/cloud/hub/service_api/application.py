@@ -32,6 +32,7 @@ from mooring.cloud.hub.service_api import (
     messages,
     methods,
     statistics,
+    twins,
 )
 from mooring.cloud.hub.service_api.access import authorize
 from mooring.cloud.hub.service_api.requests import (
@@ -51,6 +52,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *methods.OPERATIONS,
     *statistics.OPERATIONS,
     *messages.OPERATIONS,
+    *twins.OPERATIONS,
     *deferred.OPERATIONS,
 )
 """In the order in which they are looked for: fixed paths before variable ones."""

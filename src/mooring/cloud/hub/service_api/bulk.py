@@ -28,14 +28,15 @@ from mooring.cloud.hub.service_api.requests import (
     ServiceRequest,
     read_document,
 )
+from mooring.cloud.hub.twins.errors import twin_invalid
 from mooring.cloud.preconditions import MAX_TRIES
 from mooring.protocol.azure.error_codes import HubErrorCode
-from mooring.protocol.azure.errors import AzureError, TwinTooLarge, quoted
+from mooring.protocol.azure.errors import PayloadMalformed, quoted
 from mooring.protocol.azure.json_documents import JsonObject
 from mooring.protocol.azure.twins import (
     TwinSection,
     TwinUpdate,
-    encode_section,
+    check_section,
     read_twin_update,
 )
 
@@ -86,16 +87,10 @@ class BulkItem(IdentityBody):
         """
         try:
             twin = read_twin_update({"tags": self.tags, "properties": self.properties})
-            encode_section(twin.tags or {}, TwinSection.TAGS)
-            encode_section(twin.desired or {}, TwinSection.DESIRED)
-        except AzureError as error:
-            too_large = isinstance(error, TwinTooLarge)
-            raise InputInvalid(
-                error.message,
-                error.remedy,
-                field=error.field,
-                error_code=HubErrorCode.MESSAGE_TOO_LARGE if too_large else None,
-            ) from error
+            check_section(twin.tags or {}, TwinSection.TAGS)
+            check_section(twin.desired or {}, TwinSection.DESIRED)
+        except PayloadMalformed as error:
+            raise twin_invalid(error) from error
         return twin
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Protocol
 
 from mooring.cloud.hub.activity import ActivityLedger
-from mooring.cloud.hub.errors import DeviceNotFound, EtagMismatch, HubError, InputInvalid
+from mooring.cloud.hub.errors import DeviceNotFound, EtagMismatch
 from mooring.cloud.hub.model import Hub
 from mooring.cloud.hub.twins.documents import reported_event, update_event, whole_twin_event
+from mooring.cloud.hub.twins.errors import twin_invalid
 from mooring.cloud.hub.twins.model import (
     DesiredChange,
     DesiredListener,
@@ -28,7 +29,7 @@ from mooring.cloud.hub.twins.store import (
     TwinStore,
     TwinWrite,
 )
-from mooring.protocol.azure.errors import AzureError, BodyTooLarge, HubErrorCode, TwinTooLarge
+from mooring.protocol.azure.errors import AzureError
 from mooring.protocol.azure.json_documents import JsonObject
 from mooring.protocol.azure.twins import (
     TwinSection,
@@ -41,8 +42,21 @@ from mooring.protocol.azure.twins import (
 )
 from mooring.runtime.clock import Clock
 from mooring.runtime.logs import get_logger
+from mooring.storage.errors import StorageError
 
 _log = get_logger("cloud.hub.twins")
+
+
+class MessageCounter(Protocol):
+    """Who knows how many cloud-to-device messages wait."""
+
+    def count(self, hub: Hub, device_id: str) -> int:
+        """Return how many wait for a device, in microseconds."""
+        ...
+
+    async def counts(self, hub: Hub, device_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return how many wait for each; those without any may be missing."""
+        ...
 
 
 class TwinService:
@@ -58,15 +72,16 @@ class TwinService:
         activity: ActivityLedger,
         clock: Clock,
         *,
-        message_count: Callable[[Hub, str], int] = lambda _hub, _device_id: 0,
+        messages: MessageCounter,
     ) -> None:
-        """Work on `store`; `message_count` says how many messages wait for a device."""
+        """Work on `store`; `messages` says how many wait for a device."""
         self._store = store
         self._activity = activity
         self._clock = clock
-        self._message_count = message_count
+        self._messages = messages
         self._desired_listeners: list[DesiredListener] = []
         self._listeners: list[TwinListener] = []
+        self._models_under_way = 0
 
     # -- for back ends ------------------------------------------------------------------------
 
@@ -80,7 +95,15 @@ class TwinService:
     async def scan(self, hub: Hub, *, after: str | None = None, limit: int) -> Sequence[Twin]:
         """Return up to `limit` by device id, beyond `after`."""
         found = await self._store.scan_twins(hub.hub_id, after=after, limit=limit)
-        return [self._shown(hub, twin) for twin in found]
+        counts = await self._messages.counts(hub, [twin.identity.device_id for twin in found])
+        return [
+            replace(
+                twin,
+                identity=self._activity.applied(hub, twin.identity),
+                cloud_to_device_message_count=counts.get(twin.identity.device_id, 0),
+            )
+            for twin in found
+        ]
 
     async def patch(
         self,
@@ -146,7 +169,7 @@ class TwinService:
         try:
             document = read_reported_patch(patch)
         except AzureError as error:
-            raise _invalid(error) from error
+            raise twin_invalid(error) from error
         now = self._clock.now()
         write = ReportedWrite(generation_id, document, base_version, now, len(patch))
 
@@ -173,11 +196,25 @@ class TwinService:
         """Note the model that a device named when it connected; None for none.
 
         Returns at once; written soon after. Nobody is promised it, so a failure is only logged.
-        Raises mooring.storage.errors.StorageError.
         """
-        self._store.submit_model_id(
-            hub.hub_id, device_id, generation_id, model_id, partial(_model_id_written, device_id)
-        )
+        try:
+            # A fleet that comes back names the model that it named before: a look-up each.
+            if not self._models_under_way and model_id == self._store.find_model_id(
+                hub.hub_id, device_id
+            ):
+                return
+            self._store.submit_model_id(
+                hub.hub_id, device_id, generation_id, model_id, self._model_id_written
+            )
+        except StorageError as error:
+            _log.warning("a device's model id was not stored", error=str(error))
+        else:
+            self._models_under_way += 1
+
+    def _model_id_written(self, _: None, error: BaseException | None) -> None:
+        self._models_under_way -= 1
+        if error is not None:
+            _log.warning("a device's model id was not stored", error=str(error))
 
     # -- who is told --------------------------------------------------------------------------
 
@@ -221,7 +258,7 @@ class TwinService:
             if desired is not None:
                 check_patch(desired, TwinSection.DESIRED)
         except AzureError as error:
-            raise _invalid(error) from error
+            raise twin_invalid(error) from error
         write = TwinWrite(tags, desired, replace_sections, if_match, self._clock.now())
         future: asyncio.Future[Twin] = asyncio.get_running_loop().create_future()
 
@@ -268,7 +305,7 @@ class TwinService:
         return replace(
             twin,
             identity=self._activity.applied(hub, twin.identity),
-            cloud_to_device_message_count=self._message_count(hub, twin.identity.device_id),
+            cloud_to_device_message_count=self._messages.count(hub, twin.identity.device_id),
         )
 
 
@@ -283,18 +320,7 @@ def _translated(error: BaseException | None, hub: Hub, device_id: str) -> BaseEx
             "Read it again, apply your change to what it is now, and send that.",
             field="If-Match",
         )
-    return _invalid(error) if isinstance(error, AzureError) else error
-
-
-def _invalid(error: AzureError) -> HubError:
-    too_large = isinstance(error, TwinTooLarge | BodyTooLarge)
-    return InputInvalid(
-        error.message,
-        error.remedy,
-        field=error.field,
-        code=error.code,
-        error_code=HubErrorCode.MESSAGE_TOO_LARGE if too_large else HubErrorCode.ARGUMENT_INVALID,
-    )
+    return twin_invalid(error) if isinstance(error, AzureError) else error
 
 
 def _not_found(hub: Hub, device_id: str) -> DeviceNotFound:
@@ -303,8 +329,3 @@ def _not_found(hub: Hub, device_id: str) -> DeviceNotFound:
         "List the devices to see their ids; upper and lower case count.",
         field="deviceId",
     )
-
-
-def _model_id_written(device_id: str, _: None, error: BaseException | None) -> None:
-    if error is not None:
-        _log.warning("a device's model id was not stored", device_id=device_id, error=str(error))

@@ -114,6 +114,10 @@ class TwinStore(Protocol):
         """
         ...
 
+    def find_model_id(self, hub_id: int, device_id: str) -> str | None:
+        """Return what model a device said that it is, in microseconds; None for none."""
+        ...
+
     def submit_model_id(
         self,
         hub_id: int,

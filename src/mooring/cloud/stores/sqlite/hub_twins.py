@@ -107,6 +107,15 @@ class TwinTables(SqliteCommitter):
             grouped=True,
         )
 
+    def find_model_id(self, hub_id: int, device_id: str) -> str | None:
+        """Return what model a device said that it is; None for none."""
+        row = self._database.read_now(
+            lambda connection: connection.execute(
+                f"SELECT model_id FROM hub_device {ONE}", (hub_id, device_id)
+            ).fetchone()
+        )
+        return None if row is None else row[0]
+
     def submit_model_id(
         self,
         hub_id: int,
