@@ -30,7 +30,7 @@ from mooring.cloud.hub.devicebound.model import (
 )
 from mooring.cloud.hub.devicebound.store import Redelivery
 from mooring.cloud.hub.errors import DeviceNotFound
-from mooring.cloud.hub.model import DeviceIdentity, Hub
+from mooring.cloud.hub.model import Hub
 from mooring.cloud.hub.store import HubStore
 from mooring.cloud.preconditions import RecordsFull
 from mooring.protocol.azure.errors import quoted
@@ -167,25 +167,31 @@ class DeviceboundService:
             del self._listeners[key]
 
     def take(
-        self, hub: Hub, identity: DeviceIdentity, limit: int, *, holder: object | None = None
+        self,
+        hub: Hub,
+        device_id: str,
+        generation_id: str,
+        limit: int,
+        *,
+        holder: object | None = None,
     ) -> list[LockedMessage]:
         """Give a device up to `limit` of its messages, oldest first, locked for 60 s.
 
-        `identity` is the one that was authenticated: a message that was sent to an earlier
-        incarnation of the id is never given to this one, nor the reverse. Call `release` when
-        `holder` goes; without one only settling and time end the locks.
+        `generation_id` is that of the identity that was authenticated: a message that was sent to
+        an earlier incarnation of the id is never given to this one, nor the reverse. Call
+        `release` when `holder` goes; without one only settling and time end the locks.
 
         Raises:
             mooring.storage.errors.StorageFailed: The queue cannot be read.
         """
-        key = (hub.hub_id, identity.device_id)
+        key = (hub.hub_id, device_id)
         self._hubs[hub.hub_id] = hub
         now = self._clock.monotonic()
         self._end_locks(self._locks.ended(now, key))
         messages = self._store.waiting_messages(
             hub.hub_id,
-            identity.device_id,
-            identity.generation_id,
+            device_id,
+            generation_id,
             now=self._clock.now(),
             locked=self._locks.messages(key),
             limit=limit,

@@ -13,6 +13,7 @@ from mooring.cloud.frontdoor.limits import DEFAULT_LIMITS, DoorLimits
 from mooring.cloud.frontdoor.link import DeviceLink
 from mooring.cloud.hub.errors import ConnectRefused
 from mooring.cloud.hub.model import AuthenticatedDevice, AuthenticationType, Hub, HubConnect
+from mooring.cloud.hub.mqtt.devicebound import SentBefore
 from mooring.cloud.hub.mqtt.endings import CREDENTIALS_CHANGED
 from mooring.cloud.hub.mqtt.session import HubSession, SessionKey
 from mooring.cloud.hub.mqtt.subscriptions import NONE
@@ -51,6 +52,7 @@ class HubMqtt:
         self.limits = limits
         self.clock = clock
         self._storage_state = storage_state
+        self.sent_before = SentBefore()
         self._live: dict[SessionKey, HubSession] = {}
         self._opening: set[_Opening] = set()
         service.devices.on_change(self._identity_changed)
@@ -220,6 +222,8 @@ class HubMqtt:
         self._live[key] = session
         if older is not None:
             older.take_over()
+        if kept == NONE:
+            self.sent_before.take(key)  # a new session: nothing was sent in it before
         recorder.begin("connack")
         link.write(link.machine.accept(session_present=kept != NONE))
         self.service.connected(device.hub, session.device_id)

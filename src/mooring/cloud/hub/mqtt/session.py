@@ -10,6 +10,7 @@ from mooring.cloud.attempts.model import KIND_HUB_SESSION
 from mooring.cloud.frontdoor.link import DeviceLink, Ending
 from mooring.cloud.hub.model import Hub, TelemetryMessage, TelemetrySource
 from mooring.cloud.hub.mqtt import subscriptions as subs
+from mooring.cloud.hub.mqtt.devicebound import DeviceboundSender
 from mooring.cloud.hub.mqtt.endings import (
     QOS_2,
     SHUTTING_DOWN,
@@ -65,6 +66,7 @@ class HubSession:
     """
 
     __slots__ = (
+        "_devicebound",
         "_door",
         "_draining",
         "_ends_at",
@@ -110,6 +112,7 @@ class HubSession:
         self.generation_id = generation_id
         self._telemetry = TelemetrySender(door.service.telemetry, source, link, door.limits)
         self._twins: TwinExchange | None = None
+        self._devicebound: DeviceboundSender | None = None
         self._prefix = telemetry_prefix(key[1])
         self._subscriptions = subscriptions
         self._is_clean = is_clean
@@ -194,12 +197,18 @@ class HubSession:
         if not orderly and self._will is not None:
             self._telemetry.send_will(self._will)
         self._will = None
+        if self._devicebound is not None:
+            self._devicebound.end()
+            if not self._is_clean:
+                self._door.sent_before.keep(self.key, self._devicebound.unacknowledged)
         self._door.close(self)
 
     def drain(self) -> None:
         """Take nothing new; close when what was taken is acknowledged."""
         self._draining = True
         self.link.pause()
+        if self._devicebound is not None:
+            self._devicebound.pause()
         self._telemetry.drain(lambda: self.link.end(SHUTTING_DOWN))
 
     # -- for the door --------------------------------------------------------------------------
@@ -249,7 +258,10 @@ class HubSession:
             self._subscribe(packet)
         elif isinstance(packet, Unsubscribe):
             self._unsubscribe(packet)
-        elif not isinstance(packet, PubAck):
+        elif isinstance(packet, PubAck):
+            if self._devicebound is not None:
+                self._devicebound.acknowledged(packet.packet_id)
+        else:
             link.end(QOS_2)
             return False
         return True
@@ -313,6 +325,8 @@ class HubSession:
             unwanted = parse_filter(topic_filter, self.key[1])
             if unwanted is not None:
                 subscriptions = subs.without_filter(subscriptions, unwanted)
+            if unwanted is HubFilter.DEVICEBOUND and self._devicebound is not None:
+                self._devicebound.pause()
         self._change(subscriptions, lambda: self.link.machine.unsuback(packet.packet_id), subs.NONE)
 
     def _change(self, subscriptions: int, answer: Callable[[], bytes], added: int) -> None:
@@ -340,3 +354,15 @@ class HubSession:
         """Begin to serve what was subscribed to."""
         if subs.granted_qos(subscriptions, HubFilter.METHODS) is not None:
             self._door.service.methods.ready(self.key)
+        qos = subs.granted_qos(subscriptions, HubFilter.DEVICEBOUND)
+        if qos is not None and not self._draining:
+            if self._devicebound is None:
+                self._devicebound = DeviceboundSender(
+                    self._door.service.devicebound,
+                    self.link,
+                    self.hub,
+                    self.key,
+                    self.generation_id,
+                    self._door.sent_before.take(self.key),
+                )
+            self._devicebound.begin(qos)
