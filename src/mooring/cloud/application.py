@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from mooring.cloud.accounts.model import ResourceKind
+from mooring.cloud.accounts.model import AccessPolicy, ResourceKind
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.attempts.service import AttemptService
 from mooring.cloud.doors import Doors
@@ -247,6 +247,7 @@ class CloudApplication:
         )
         self.hub = await HubService.start(
             SqliteHubStore(self.database),
+            policies=self._find_hub_policy,
             verifier=verifier,
             retention=Retention(
                 timedelta(seconds=settings.telemetry_retention_s),
@@ -274,6 +275,9 @@ class CloudApplication:
             clock=self._clock,
         )
         self.begun_attempts = BegunAttempts(self.attempts.record, clock=self._clock)
+
+    def _find_hub_policy(self, hub: Hub, name: str) -> AccessPolicy | None:
+        return self.accounts.find_policy(ResourceKind.HUB, hub.host_name, name)
 
     async def _start_identity(self) -> None:
         settings = self.settings

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import timedelta
 
 import pytest
 from tests.support import authority
 from tests.support.cloudworld import CloudWorld
 
+from mooring.cloud.accounts.model import AccessPolicy, ResourceKind, Right
 from mooring.cloud.hub.errors import ConnectRefused
 from mooring.cloud.hub.model import (
+    AuthenticationScope,
     AuthenticationType,
     DeviceAuthentication,
     DeviceDraft,
@@ -267,6 +270,82 @@ async def test_a_wrong_token_is_refused(world: CloudWorld) -> None:
         ("", "sas-malformed"),
     ):
         assert await refused(world, password=password) == (401003, code)
+
+
+@pytest.fixture
+async def policy_world(world: CloudWorld) -> CloudWorld:
+    """A hub with the policies ``device`` and ``service``, each with two keys."""
+    policies = {
+        name: AccessPolicy(
+            ResourceKind.HUB, "localhost", name, (right,), KEY, OTHER_KEY, world.clock.now()
+        )
+        for name, right in (("device", Right.DEVICE_CONNECT), ("service", Right.SERVICE_CONNECT))
+    }
+    world.hubs = await HubService.start(
+        world.stores.hub, policies=lambda _hub, name: policies.get(name), clock=world.clock
+    )
+    return world
+
+
+def policy_token(
+    world: CloudWorld, resource: str = "localhost", key: str = KEY, name: str = "device"
+) -> str:
+    return format_sas_token(
+        resource,
+        base64.b64decode(key),
+        expires_at=world.clock.now() + timedelta(hours=1),
+        policy=name,
+    )
+
+
+@pytest.mark.parametrize("resource", ["localhost", "LOCALHOST/", "localhost/devices/edgegw01"])
+@pytest.mark.parametrize("key", [KEY, OTHER_KEY])
+async def test_a_policy_with_the_right_opens_any_device_of_its_hub(
+    policy_world: CloudWorld, resource: str, key: str
+) -> None:
+    await put(policy_world, DeviceAuthentication(AuthenticationType.SAS))
+
+    device = await policy_world.connect(password=policy_token(policy_world, resource, key))
+
+    assert device.scope is AuthenticationScope.HUB
+    assert device.credential_ends_at == policy_world.clock.now() + timedelta(hours=1)
+    source = policy_world.hubs.telemetry.source(device)
+    assert json.loads(source.origin)["scope"] == "hub"
+
+
+async def test_a_token_of_the_device_itself_is_of_the_scope_device(
+    policy_world: CloudWorld,
+) -> None:
+    await put(policy_world, SAS)
+
+    device = await policy_world.connect(password=token(policy_world, KEY))
+
+    assert device.scope is AuthenticationScope.DEVICE
+    assert "scope" not in json.loads(policy_world.hubs.telemetry.source(device).origin)
+
+
+async def test_a_policy_opens_nothing_else(policy_world: CloudWorld) -> None:
+    await put(policy_world, SAS)
+    world = policy_world
+    for password, code in (
+        (policy_token(world, name="service"), "sas-policy-lacks-right"),
+        (policy_token(world, name="nobody"), "sas-policy-unknown"),
+        (policy_token(world, resource="localhost/devices/edgegw02"), "sas-resource-wrong"),
+        (policy_token(world, resource="elsewhere"), "sas-resource-wrong"),
+        (policy_token(world, key=base64.b64encode(b"x" * 32).decode()), "sas-signature-wrong"),
+    ):
+        assert await refused(world, password=password) == (401003, code)
+
+
+async def test_a_policy_does_not_open_a_device_that_shows_a_certificate(
+    policy_world: CloudWorld, own: Issued
+) -> None:
+    await put(policy_world, pinned(own))
+
+    assert await refused(policy_world, password=policy_token(policy_world)) == (
+        401003,
+        "authentication-type-differs",
+    )
 
 
 async def test_a_token_that_never_ends_is_no_fault(world: CloudWorld) -> None:

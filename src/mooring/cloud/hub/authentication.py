@@ -9,11 +9,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeAlias
 
+from mooring.cloud.accounts.model import AccessPolicy, Right
 from mooring.cloud.hub.errors import ConnectRefused, HubNotFound
 from mooring.cloud.hub.hubs import HubRegistry
 from mooring.cloud.hub.model import (
     AuthenticatedDevice,
+    AuthenticationScope,
     AuthenticationType,
     DeviceAuthentication,
     DeviceIdentity,
@@ -34,6 +37,9 @@ from mooring.protocol.azure.sas import (
 )
 from mooring.runtime.clock import Clock
 
+FindPolicy: TypeAlias = Callable[[Hub, str], AccessPolicy | None]
+"""Returns the shared access policy of a hub and a name, as it is now; None if there is none."""
+
 _SHA1_HEX = 40
 _CODES = {
     RefusalCode.EXPIRED: "certificate-expired",
@@ -51,13 +57,18 @@ class Authenticator:
         hubs: HubRegistry,
         *,
         authorities: Callable[[Hub], CaSet],
+        policies: FindPolicy,
         verifier: ChainVerifier,
         clock: Clock,
     ) -> None:
-        """Look devices up in `store`; `authorities` gives the verified CAs of a hub."""
+        """Look devices up in `store`.
+
+        `authorities` gives the verified CAs of a hub, `policies` its shared access policies.
+        """
         self._store = store
         self._hubs = hubs
         self._authorities = authorities
+        self._policies = policies
         self._verifier = verifier
         self._clock = clock
 
@@ -103,7 +114,7 @@ class Authenticator:
             )
         recorder.passed(f"{identity.authentication.type}, generation {identity.generation_id}")
         recorder.begin("attestation")
-        ends_at = self._check(connect, hub, identity)
+        ends_at, scope = self._check(connect, hub, identity)
         # After the proof: who cannot prove who it is, is told (and recorded as) just that.
         if identity.status is DeviceStatus.DISABLED:
             reason = f" ({identity.status_reason})" if identity.status_reason else ""
@@ -115,15 +126,17 @@ class Authenticator:
                 error_code=HubErrorCode.DEVICE_DISABLED,
             )
         recorder.passed()
-        return AuthenticatedDevice(hub, identity, ends_at)
+        return AuthenticatedDevice(hub, identity, ends_at, scope)
 
-    def _check(self, connect: HubConnect, hub: Hub, identity: DeviceIdentity) -> datetime:
-        """Return when the proof ends."""
+    def _check(
+        self, connect: HubConnect, hub: Hub, identity: DeviceIdentity
+    ) -> tuple[datetime, AuthenticationScope]:
+        """Return when the proof ends, and whose credentials it is made with."""
         authentication = identity.authentication
         if authentication.type is AuthenticationType.SELF_SIGNED:
-            return self._check_thumbprint(connect, authentication)
+            return self._check_thumbprint(connect, authentication), AuthenticationScope.DEVICE
         if authentication.type is AuthenticationType.CERTIFICATE_AUTHORITY:
-            return self._check_chain(connect, hub)
+            return self._check_chain(connect, hub), AuthenticationScope.DEVICE
         return self._check_token(connect, hub, authentication)
 
     def _check_thumbprint(
@@ -191,7 +204,7 @@ class Authenticator:
 
     def _check_token(
         self, connect: HubConnect, hub: Hub, authentication: DeviceAuthentication
-    ) -> datetime:
+    ) -> tuple[datetime, AuthenticationScope]:
         if connect.password is None:
             raise ConnectRefused(
                 f"Device {connect.device_id!r} is to authenticate with a shared access signature, "
@@ -211,18 +224,40 @@ class Authenticator:
                     field="password",
                     code="sas-resource-wrong",
                 )
-            keys = [
-                decode_key(key)
-                for key in (authentication.primary_key, authentication.secondary_key)
-                if key
-            ]
-            verify_sas_token(token, keys, now=self._clock.now())
+            if token.policy is None:
+                scope = AuthenticationScope.DEVICE
+                keys = (authentication.primary_key, authentication.secondary_key)
+            else:
+                scope = AuthenticationScope.HUB
+                keys = self._policy_keys(hub, token.policy)
+            verify_sas_token(token, [decode_key(key) for key in keys if key], now=self._clock.now())
         except (SasMalformed, SasRefused) as error:
             raise ConnectRefused(
                 error.message, error.remedy, field="password", code=error.code
             ) from error
         # Twelve digits of seconds are years that no datetime holds.
-        return datetime.fromtimestamp(min(token.expires_at_s, _LAST_SECOND), UTC)
+        return datetime.fromtimestamp(min(token.expires_at_s, _LAST_SECOND), UTC), scope
+
+    def _policy_keys(self, hub: Hub, name: str) -> tuple[str, str]:
+        """Return the keys of the policy that a token names: it opens every device of the hub."""
+        policy = self._policies(hub, name)
+        if policy is None:
+            raise ConnectRefused(
+                f"The token names the shared access policy {quoted(name)}, which hub "
+                f"{hub.name!r} does not have.",
+                "Sign with the device's own key and leave skn out, or with a policy of this hub.",
+                field="password",
+                code="sas-policy-unknown",
+            )
+        if Right.DEVICE_CONNECT not in policy.rights:
+            raise ConnectRefused(
+                f"The token names the shared access policy {policy.name!r}, which lacks the "
+                f"right {Right.DEVICE_CONNECT}.",
+                "Sign with a policy that has it, as 'device' does, or with the device's own key.",
+                field="password",
+                code="sas-policy-lacks-right",
+            )
+        return policy.primary_key, policy.secondary_key
 
 
 _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())

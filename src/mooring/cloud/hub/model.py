@@ -139,6 +139,14 @@ class HubConnect:
     recorder: AttemptRecorder
 
 
+class AuthenticationScope(StrEnum):
+    """Whose credentials a device used (Azure: ``scope`` of ``iothub-connection-auth-method``)."""
+
+    DEVICE = "device"
+    HUB = "hub"
+    """A token that a shared access policy of the hub signed."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuthenticatedDevice:
     """A device that has proved who it is. `credential_ends_at`: end of its certificate or token."""
@@ -146,6 +154,7 @@ class AuthenticatedDevice:
     hub: Hub
     identity: DeviceIdentity
     credential_ends_at: datetime | None
+    scope: AuthenticationScope = AuthenticationScope.DEVICE
 
 
 class TelemetrySource(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mooring.cloud.hub.activity import ActivityLedger
-from mooring.cloud.hub.authentication import Authenticator
+from mooring.cloud.hub.authentication import Authenticator, FindPolicy
 from mooring.cloud.hub.consumers.service import ConsumerService
 from mooring.cloud.hub.devicebound.service import DeviceboundService
 from mooring.cloud.hub.events.service import HubEvents
@@ -46,6 +46,7 @@ class HubService:
         settings: SettingsService,
         *,
         authorities: Callable[[Hub], CaSet],
+        policies: FindPolicy,
         verifier: ChainVerifier,
         retention: Retention,
         clock: Clock,
@@ -64,7 +65,12 @@ class HubService:
         self.methods = MethodService(self.devices)
         self.twins = TwinService(store, self._activity, clock, messages=self.devicebound)
         self._authenticator = Authenticator(
-            store, hubs, authorities=authorities, verifier=verifier, clock=clock
+            store,
+            hubs,
+            authorities=authorities,
+            policies=policies,
+            verifier=verifier,
+            clock=clock,
         )
 
     @classmethod
@@ -73,6 +79,7 @@ class HubService:
         store: HubStore,
         *,
         authorities: Callable[[Hub], CaSet] | None = None,
+        policies: FindPolicy | None = None,
         verifier: ChainVerifier | None = None,
         retention: Retention | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -80,7 +87,8 @@ class HubService:
         """Open the hubs that `store` holds.
 
         `authorities` gives the verified CA certificates of a hub, for devices of type
-        ``certificateAuthority``; none by default.
+        ``certificateAuthority``; none by default. `policies` gives the shared access policies
+        whose tokens open every device; none by default.
         """
         telemetry = TelemetryLog(store, clock)
         hubs = HubRegistry(store, telemetry.open_hub, clock)
@@ -95,6 +103,7 @@ class HubService:
             telemetry,
             settings,
             authorities=authorities or (lambda _hub: nobody),
+            policies=policies or (lambda _hub, _name: None),
             verifier=verifier or ChainVerifier(),
             retention=retention or Retention(),
             clock=clock,

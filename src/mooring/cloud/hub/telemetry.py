@@ -12,6 +12,7 @@ from typing import TypeAlias
 from mooring.cloud.hub.errors import InputInvalid
 from mooring.cloud.hub.model import (
     AuthenticatedDevice,
+    AuthenticationScope,
     Hub,
     PartitionInfo,
     Retention,
@@ -97,6 +98,8 @@ class TelemetryLog:
             "authentication": identity.authentication.type.value,
             "generation_id": identity.generation_id,
         }
+        if device.scope is not AuthenticationScope.DEVICE:
+            origin["scope"] = device.scope.value
         if module_id is not None:
             origin["module_id"] = module_id
         if model_id is not None:
