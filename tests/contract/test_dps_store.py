@@ -10,9 +10,9 @@ import pytest
 from tests.support import authority
 from tests.support.stores import Stores
 
+from mooring.cloud.cacertificates.model import CaCertificate, StoredCertificate
 from mooring.cloud.dps.model import (
     AllocationPolicy,
-    CaCertificate,
     CaReferences,
     ClientCertificates,
     CustomAllocation,
@@ -27,7 +27,6 @@ from mooring.cloud.dps.model import (
     ReprovisionPolicy,
     ServiceRecord,
     SigningCertificates,
-    StoredCertificate,
     SymmetricKeys,
 )
 from mooring.cloud.dps.queries import ENROLLMENT_FIELDS, Condition, QueryField

@@ -10,7 +10,7 @@ from tests.support import authority
 from tests.support.cloudworld import CloudWorld
 from tests.support.stores import Stores
 
-from mooring.cloud.dps.certificates import MAX_CA_CERTIFICATES
+from mooring.cloud.cacertificates.service import MAX_CA_CERTIFICATES
 from mooring.cloud.dps.errors import (
     AlreadyExists,
     CertificateInUse,

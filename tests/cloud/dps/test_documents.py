@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support import authority
 
+from mooring.cloud.cacertificates.model import StoredCertificate
 from mooring.cloud.dps.documents import (
     EnrollmentBody,
     GroupBody,
@@ -33,7 +34,6 @@ from mooring.cloud.dps.model import (
     ReprovisionPolicy,
     SigningCertificates,
     Slot,
-    StoredCertificate,
     SymmetricKeys,
     SymmetricKeySlots,
 )

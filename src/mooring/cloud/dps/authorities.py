@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from mooring.cloud.dps.model import (
-    CaCertificate,
-    CaReferences,
-    EnrollmentGroup,
-    StoredCertificate,
-    SymmetricKeys,
-)
+from mooring.cloud.cacertificates.model import CaCertificate, StoredCertificate
+from mooring.cloud.dps.model import CaReferences, EnrollmentGroup, SymmetricKeys
 from mooring.cloud.dps.store import AuthorityRecords, DpsStore
 from mooring.pki.verifier import CaSet
 from mooring.protocol.azure.identifiers import fold_registration_id as fold

@@ -1,165 +1,49 @@
-"""CA certificates of DPS, and the proof that whoever uploads one holds its key."""
+"""CA certificates of DPS, to which enrollments may refer."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TypeVar
+from collections.abc import Mapping
 
+from mooring.cloud.cacertificates.model import CaCertificate
+from mooring.cloud.cacertificates.refusals import Refusals
+from mooring.cloud.cacertificates.service import CaCertificateService
 from mooring.cloud.dps.authorities import AuthorityCache
 from mooring.cloud.dps.errors import (
     AlreadyExists,
     CertificateInUse,
     CertificateNotFound,
+    EtagMismatch,
     InputInvalid,
     LimitReached,
     VerificationFailed,
 )
-from mooring.cloud.dps.inputs import (
-    check_certificate_name,
-    check_if_match,
-    etag_mismatch,
-    take_ca_certificate,
-)
-from mooring.cloud.dps.model import CaCertificate, StoredCertificate
 from mooring.cloud.dps.store import CertificateReferenced, DpsStore
-from mooring.cloud.etags import new_etag
-from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
-from mooring.pki.certificates import Certificate, common_name, load_certificate
-from mooring.pki.errors import PkiError
-from mooring.pki.possession import (
-    CODE_LIFETIME,
-    PossessionNotProven,
-    check_possession,
-    new_verification_code,
-)
-from mooring.protocol.azure.errors import quoted
-from mooring.protocol.azure.identifiers import fold_registration_id as fold
 from mooring.runtime.clock import Clock
 
-ResultT = TypeVar("ResultT")
-
-MAX_CA_CERTIFICATES = 25
-"""Azure: DPS limits."""
-
-MAX_FORMER_CODES = 5
-"""Replaced codes remembered, so that signing an old one gets an answer that says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingCode:
-    """A verification code that waits for its proof until `expires_at`."""
-
-    code: str = field(repr=False)
-    expires_at: datetime
+_REFUSALS = Refusals(
+    input_invalid=InputInvalid,
+    already_exists=AlreadyExists,
+    not_found=CertificateNotFound,
+    limit_reached=LimitReached,
+    etag_mismatch=EtagMismatch,
+    verification_failed=VerificationFailed,
+)
 
 
-class CertificateService:
-    """Adds, lists, verifies and deletes CA certificates."""
+class CertificateService(CaCertificateService):
+    """Adds, lists, verifies and deletes the CA certificates of DPS."""
 
     def __init__(self, store: DpsStore, authorities: AuthorityCache, clock: Clock) -> None:
         """Work on `store`, keeping `authorities` up to date."""
-        self._store = store
-        self._authorities = authorities
-        self._clock = clock
-
-    async def add(
-        self, name: str, certificate: str | bytes, *, verified: bool = False
-    ) -> CaCertificate:
-        """Upload a CA certificate under `name`.
-
-        Args:
-            name: 1 to 64 letters, digits, ``-``, ``.``, ``_``; compared without regard to case.
-            certificate: PEM, base64 or DER.
-            verified: Take the caller's word that the key is held (Azure: "set certificate
-                status to verified on upload").
-
-        Raises:
-            InputInvalid: Name or certificate is bad; expired; not a CA.
-            AlreadyExists: The name is taken, or the same certificate is there by another name.
-            LimitReached: There are 25.
-        """
-        check_certificate_name(name)
-        stored = self._take(certificate)
-        return await self._add(name, stored, verified=verified)
-
-    async def put(
-        self,
-        name: str,
-        certificate: str | bytes,
-        *,
-        verified: bool | None = None,
-        if_match: str | None = None,
-    ) -> CaCertificate:
-        """Upload a CA certificate, or with `if_match` replace the one of that name.
-
-        Another certificate in place of the former has yet to be verified, and a code that waits
-        for its proof is void; sending the same certificate changes neither.
-
-        Args:
-            name: As in `add`.
-            certificate: PEM, base64 or DER.
-            verified: Whether possession counts as proven, on the caller's word; None leaves it
-                as it is, or unproven for another certificate.
-            if_match: Etag of the certificate to be replaced, or ``*``. Ignored when there is
-                none of that name (Azure: the header is for updates only).
-
-        Raises:
-            InputInvalid: Name or certificate is bad; expired; not a CA.
-            AlreadyExists: The name is taken and `if_match` is None, or the same certificate is
-                there by another name.
-            LimitReached: There are 25.
-            EtagMismatch: The certificate has changed since.
-        """
-        check_certificate_name(name)
-        stored = self._take(certificate)
-        if if_match is None or fold(name) not in self._authorities.current.certificates:
-            return await self._add(name, stored, verified=bool(verified))
-
-        async def change(record: CaCertificate) -> CaCertificate:
-            same = record.certificate == stored
-            proven = (same and record.verified) if verified is None else verified
-            keeps_code = same and (record.verified or not proven)
-            return await self._save(
-                replace(
-                    record,
-                    certificate=stored,
-                    verified=proven,
-                    verification_code=record.verification_code if keeps_code else None,
-                    code_made_at=record.code_made_at if keeps_code else None,
-                    former_codes=record.former_codes if keeps_code else (),
-                    etag=new_etag(),
-                    updated_at=self._clock.now(),
-                ),
-                record,
-            )
-
-        try:
-            return await self._change(name, if_match, change)
-        except RecordExists:
-            await self._authorities.reload()
-            raise self._duplicate(stored) from None
-
-    async def list(self) -> tuple[CaCertificate, ...]:
-        """Return all of them, by name."""
-        return tuple(self._authorities.current.certificates.values())
-
-    async def get(self, name: str) -> CaCertificate:
-        """Return one. Raises CertificateNotFound."""
-        return self._find(name)
+        super().__init__(_Shelf(store, authorities), _REFUSALS, clock)
 
     async def delete(self, name: str, *, if_match: str | None = None) -> None:
         """Delete one.
 
         Raises CertificateNotFound, EtagMismatch, CertificateInUse (an enrollment refers to it).
         """
-
-        async def delete(record: CaCertificate) -> None:
-            await self._store.delete_certificate(record.name, replaces=record.etag)
-
         try:
-            await self._change(name, if_match, delete)
+            await super().delete(name, if_match=if_match)
         except CertificateReferenced as referenced:
             raise CertificateInUse(
                 f"CA certificate {name!r} is used by {referenced.user}.",
@@ -167,194 +51,23 @@ class CertificateService:
                 field="name",
             ) from None
 
-    async def generate_verification_code(
-        self, name: str, *, if_match: str | None = None
-    ) -> CaCertificate:
-        """Make a new code, which ends the former one.
 
-        Raises CertificateNotFound, EtagMismatch.
-        """
+class _Shelf:
+    """Adapter of `mooring.cloud.cacertificates.service.CertificateShelf` to DPS's store."""
 
-        async def generate(record: CaCertificate) -> CaCertificate:
-            now = self._clock.now()
-            former = record.former_codes
-            if record.verification_code is not None:
-                former = (*former, record.verification_code)[-MAX_FORMER_CODES:]
-            return await self._save(
-                replace(
-                    record,
-                    verification_code=new_verification_code(),
-                    code_made_at=now,
-                    former_codes=former,
-                    etag=new_etag(),
-                    updated_at=now,
-                ),
-                record,
-            )
+    def __init__(self, store: DpsStore, authorities: AuthorityCache) -> None:
+        self._store = store
+        self._authorities = authorities
 
-        return await self._change(name, if_match, generate)
+    @property
+    def certificates(self) -> Mapping[str, CaCertificate]:
+        return self._authorities.current.certificates
 
-    async def verify(
-        self, name: str, verification_certificate: str | bytes, *, if_match: str | None = None
-    ) -> CaCertificate:
-        """Prove possession by a certificate with the code as CN, signed by the CA's key.
-
-        Raises:
-            VerificationFailed: Its `code` names the way to be wrong; nothing has changed.
-            InputInvalid: The verification certificate cannot be read.
-            CertificateNotFound, EtagMismatch: As they say.
-        """
-        try:
-            proof = load_certificate(verification_certificate, field="verification certificate")
-        except PkiError as error:
-            raise InputInvalid(
-                error.message, error.remedy, field="certificate", code=error.code
-            ) from error
-
-        async def verify(record: CaCertificate) -> CaCertificate:
-            now = self._clock.now()
-            if record.verified and record.verification_code is None:
-                raise VerificationFailed(
-                    f"CA certificate {record.name!r} is verified already, and no code waits for "
-                    "a proof.",
-                    "Nothing is left to do; to prove possession once more, generate a code first.",
-                    field="certificate",
-                    code="verified-already",
-                )
-            try:
-                check_possession(
-                    record.certificate.load(),
-                    proof,
-                    code=record.verification_code,
-                    code_made_at=record.code_made_at,
-                    now=now,
-                    former_codes=record.former_codes,
-                )
-            except PossessionNotProven as error:
-                raise self._refusal(record, proof, error) from error
-            return await self._save(
-                replace(
-                    record,
-                    verified=True,
-                    verification_code=None,
-                    code_made_at=None,
-                    former_codes=(),
-                    etag=new_etag(),
-                    updated_at=now,
-                ),
-                record,
-            )
-
-        return await self._change(name, if_match, verify)
-
-    def waiting_code(self, record: CaCertificate) -> WaitingCode | None:
-        """Return the code that a verification certificate may be made with now, if there is one."""
-        if record.verification_code is None or record.code_made_at is None:
-            return None
-        expires_at = record.code_made_at + CODE_LIFETIME
-        if self._clock.now() > expires_at:
-            return None
-        return WaitingCode(record.verification_code, expires_at)
-
-    def _take(self, certificate: str | bytes) -> StoredCertificate:
-        now = self._clock.now()
-        return StoredCertificate.of(take_ca_certificate(certificate, field="certificate", now=now))
-
-    async def _add(self, name: str, stored: StoredCertificate, *, verified: bool) -> CaCertificate:
-        now = self._clock.now()
-        record = CaCertificate(
-            name=name,
-            certificate=stored,
-            verified=verified,
-            verification_code=None,
-            code_made_at=None,
-            former_codes=(),
-            etag=new_etag(),
-            created_at=now,
-            updated_at=now,
-        )
-        try:
-            await self._store.save_certificate(record, replaces=None, limit=MAX_CA_CERTIFICATES)
-        except RecordExists:
-            raise await self._exists(record) from None
-        except RecordsFull:
-            raise LimitReached(
-                f"There are {MAX_CA_CERTIFICATES} CA certificates already.",
-                "Delete one that no group refers to.",
-            ) from None
+    async def reload(self) -> None:
         await self._authorities.reload()
-        return record
 
-    def _refusal(
-        self, record: CaCertificate, proof: Certificate, error: PossessionNotProven
-    ) -> VerificationFailed:
-        """Return why `proof` proves nothing; a code of another CA is named as such."""
-        given = common_name(proof)
-        for other in self._authorities.current.certificates.values():
-            if given and given == other.verification_code and other.name != record.name:
-                return VerificationFailed(
-                    f"The common name is the code of another CA certificate, {other.name!r}.",
-                    f"Verify {other.name!r} with it, or make one with the code of {record.name!r}.",
-                    field="certificate",
-                    code="verification-code-of-another",
-                )
-        return VerificationFailed(error.message, error.remedy, field="certificate", code=error.code)
+    async def save(self, record: CaCertificate, *, replaces: str | None, limit: int) -> None:
+        await self._store.save_certificate(record, replaces=replaces, limit=limit)
 
-    def _find(self, name: str) -> CaCertificate:
-        record = self._authorities.current.certificates.get(fold(name))
-        if record is None:
-            raise CertificateNotFound(
-                f"There is no CA certificate {quoted(name)}.",
-                "List the CA certificates to see their names.",
-                field="name",
-            )
-        return record
-
-    async def _change(
-        self,
-        name: str,
-        if_match: str | None,
-        change: Callable[[CaCertificate], Awaitable[ResultT]],
-    ) -> ResultT:
-        """Apply `change` to the present record; read and try again when another was quicker."""
-        for _ in range(MAX_TRIES):
-            record = self._find(name)
-            check_if_match(if_match, record.etag, what=f"CA certificate {name!r}")
-            try:
-                result = await change(record)
-            except RecordChanged:
-                await self._authorities.reload()
-                continue
-            await self._authorities.reload()
-            return result
-        raise etag_mismatch(f"CA certificate {name!r}")
-
-    async def _save(self, record: CaCertificate, former: CaCertificate) -> CaCertificate:
-        await self._store.save_certificate(record, replaces=former.etag, limit=MAX_CA_CERTIFICATES)
-        return record
-
-    async def _exists(self, record: CaCertificate) -> AlreadyExists:
-        authorities = await self._authorities.reload()
-        if fold(record.name) in authorities.certificates:
-            return AlreadyExists(
-                f"There is a CA certificate {record.name!r} already.",
-                "Choose another name; or, to replace it, send its etag as If-Match.",
-                field="name",
-            )
-        return self._duplicate(record.certificate)
-
-    def _duplicate(self, stored: StoredCertificate) -> AlreadyExists:
-        other = next(
-            (
-                known.name
-                for known in self._authorities.current.certificates.values()
-                if known.certificate.sha256_thumbprint == stored.sha256_thumbprint
-            ),
-            "?",
-        )
-        return AlreadyExists(
-            f"This certificate is there already, by the name {other!r}.",
-            f"Use {other!r}; one certificate has one name here.",
-            field="certificate",
-            code="certificate-already-exists",
-        )
+    async def delete(self, name: str, *, replaces: str) -> None:
+        await self._store.delete_certificate(name, replaces=replaces)

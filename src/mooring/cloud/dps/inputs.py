@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from mooring.cloud.cacertificates import inputs as certificates
+from mooring.cloud.cacertificates.model import StoredCertificate
 from mooring.cloud.dps.errors import EtagMismatch, InputInvalid, Overloaded
 from mooring.cloud.dps.model import (
     AllocationPolicy,
@@ -16,14 +17,9 @@ from mooring.cloud.dps.model import (
     EnrollmentTerms,
     InitialTwin,
     Slot,
-    StoredCertificate,
 )
 from mooring.cloud.etags import etag_matches
 from mooring.cloud.paging import decode_continuation
-from mooring.pki.certificates import Certificate, format_name, load_certificate
-from mooring.pki.errors import PkiError
-from mooring.pki.issuers import ca_fault
-from mooring.pki.keys import certificate_key_weakness
 from mooring.protocol.azure.api_versions import is_api_version
 from mooring.protocol.azure.errors import IdentifierMalformed, quoted
 from mooring.protocol.azure.identifiers import check_device_id, check_registration_id
@@ -49,19 +45,10 @@ FIRST_WEBHOOK_API_VERSION = "2018-09-01-preview"
 MAX_HOST_NAME_CHARS = 253
 """RFC 1035 §2.3.4, without the final dot."""
 
-_CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9\-._]{1,64}", re.ASCII)
-
 
 def check_certificate_name(name: str, *, field: str = "name") -> str:
     """Return `name`, given as `field`, if it may name a CA certificate. Raises InputInvalid."""
-    if _CERTIFICATE_NAME.fullmatch(name) is None:
-        raise InputInvalid(
-            f"{field}: {quoted(name)} may not name a CA certificate.",
-            "Use 1 to 64 letters, digits, '-', '.' and '_'.",
-            field=field,
-            code="certificate-name-malformed",
-        )
-    return name
+    return certificates.check_certificate_name(name, field=field, invalid=InputInvalid)
 
 
 def check_id(text: str, *, field: str) -> str:
@@ -84,42 +71,6 @@ def check_hub_device_id(text: str) -> str:
         ) from error
 
 
-def take_certificate(data: str | bytes, *, field: str, now: datetime) -> Certificate:
-    """Return the certificate in `data`; one that has expired is refused. Raises InputInvalid."""
-    certificate = _read_certificate(data, field=field)
-    if certificate.not_valid_after_utc < now:
-        raise InputInvalid(
-            f"{field}: expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC.",
-            "Issue a new certificate and give that.",
-            field=field,
-            code="certificate-expired",
-        )
-    weakness = certificate_key_weakness(certificate)
-    if weakness is not None:
-        raise InputInvalid(
-            f"{field}: the certificate has a {weakness}.",
-            "Use RSA with 2048 bits or more, or the curves P-256 and P-384.",
-            field=field,
-            code="weak-key",
-        )
-    return certificate
-
-
-def take_ca_certificate(data: str | bytes, *, field: str, now: datetime) -> Certificate:
-    """Return the CA certificate in `data`. Raises InputInvalid, also when it cannot sign."""
-    certificate = take_certificate(data, field=field, now=now)
-    fault = ca_fault(certificate)
-    if fault is not None:
-        raise InputInvalid(
-            f"{field}: {format_name(certificate.subject)} cannot issue certificates: {fault}.",
-            "Give the root or intermediate CA certificate, not a device's. A CA is X.509 "
-            "version 3 with basic constraints CA:TRUE (openssl req -x509 makes it so).",
-            field=field,
-            code="certificate-not-ca",
-        )
-    return certificate
-
-
 def take_slot(
     slot: CertificateSlot,
     stored: StoredCertificate | None,
@@ -140,13 +91,15 @@ def take_slot(
                 code="certificate-missing",
             )
         return stored
-    given = StoredCertificate.of(_read_certificate(slot, field=field))
+    given = StoredCertificate.of(
+        certificates.read_certificate(slot, field=field, invalid=InputInvalid)
+    )
     if given == stored:
         # A client that changes something else sends back what it read; that the certificate has
         # expired since must not keep anybody from disabling the enrollment.
         return stored
-    take = take_ca_certificate if ca else take_certificate
-    return StoredCertificate.of(take(slot, field=field, now=now))
+    take = certificates.take_ca_certificate if ca else certificates.take_certificate
+    return StoredCertificate.of(take(slot, field=field, now=now, invalid=InputInvalid))
 
 
 def check_terms(terms: EnrollmentTerms) -> EnrollmentTerms:
@@ -232,13 +185,6 @@ def read_continuation(continuation: str | None) -> str | None:
             field="continuation",
             code="continuation-malformed",
         ) from error
-
-
-def _read_certificate(data: str | bytes, *, field: str) -> Certificate:
-    try:
-        return load_certificate(data, field=field)
-    except PkiError as error:
-        raise InputInvalid(error.message, error.remedy, field=field, code=error.code) from error
 
 
 def _check_custom_allocation(terms: EnrollmentTerms) -> None:

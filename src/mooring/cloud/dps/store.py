@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from mooring.cloud.cacertificates.model import CaCertificate
 from mooring.cloud.dps.model import (
-    CaCertificate,
     EnrollmentGroup,
     IndividualEnrollment,
     Operation,

@@ -98,6 +98,34 @@ class DeviceScopeInvalid(HubError):
     error_code = HubErrorCode.INVALID_DEVICE_SCOPE
 
 
+class CertificateNotFound(HubError):
+    """The hub has no CA certificate of that name."""
+
+    code = "certificate-not-found"
+    error_code = HubErrorCode.CERTIFICATE_NOT_FOUND
+
+
+class CertificateAlreadyExists(HubError):
+    """The name or the certificate is there, and the request did not say that it replaces."""
+
+    code = "certificate-already-exists"
+    error_code = HubErrorCode.DEVICE_EXISTS
+
+
+class CertificateLimitReached(HubError):
+    """The hub has as many CA certificates as it may."""
+
+    code = "certificate-limit-reached"
+    error_code = HubErrorCode.ARGUMENT_INVALID
+
+
+class VerificationFailed(HubError):
+    """Possession of a CA's key was not proved; `code` says why."""
+
+    code = "verification-failed"
+    error_code = HubErrorCode.ARGUMENT_INVALID
+
+
 class LimitReached(HubError):
     """The service holds as many of these as it may."""
 

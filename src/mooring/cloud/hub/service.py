@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mooring.cloud.hub.activity import ActivityLedger
 from mooring.cloud.hub.authentication import Authenticator, FindPolicy
+from mooring.cloud.hub.certificates.service import HubCertificates
 from mooring.cloud.hub.consumers.service import ConsumerService
 from mooring.cloud.hub.devicebound.service import DeviceboundService
 from mooring.cloud.hub.events.service import HubEvents
@@ -31,6 +32,7 @@ class HubService:
         devicebound: Their cloud-to-device messages.
         telemetry: Their telemetry logs.
         sessions: What devices stay subscribed to while they are away.
+        certificates: Their CA certificates, which vouch for devices.
         methods: Direct methods of connected devices.
         twins: Their devices' twins.
         settings: How each hub behaves.
@@ -43,6 +45,7 @@ class HubService:
         store: HubStore,
         hubs: HubRegistry,
         telemetry: TelemetryLog,
+        certificates: HubCertificates,
         settings: SettingsService,
         *,
         authorities: Callable[[Hub], CaSet],
@@ -58,6 +61,7 @@ class HubService:
         self.devices = DeviceRegistry(store, self._activity, clock)
         self.devicebound = DeviceboundService(store, clock)
         self.telemetry = telemetry
+        self.certificates = certificates
         self.settings = settings
         self.events = HubEvents(telemetry, settings.of, clock)
         self.consumers = ConsumerService(store, telemetry, clock)
@@ -86,23 +90,29 @@ class HubService:
     ) -> HubService:
         """Open the hubs that `store` holds.
 
-        `authorities` gives the verified CA certificates of a hub, for devices of type
-        ``certificateAuthority``; none by default. `policies` gives the shared access policies
-        whose tokens open every device; none by default.
+        `authorities` gives the CA certificates of a hub that vouch for devices of type
+        ``certificateAuthority``: by default its verified ones. `policies` gives the shared access
+        policies whose tokens open every device; none by default.
         """
         telemetry = TelemetryLog(store, clock)
-        hubs = HubRegistry(store, telemetry.open_hub, clock)
+        certificates = HubCertificates(store, clock)
+
+        async def open_hub(hub: Hub) -> None:
+            await telemetry.open_hub(hub)
+            await certificates.open_hub(hub)
+
+        hubs = HubRegistry(store, open_hub, clock)
         settings = SettingsService(store)
         await hubs.load()
         await settings.load()
         await store.disconnect_all(clock.now())
-        nobody = CaSet()
         return cls(
             store,
             hubs,
             telemetry,
+            certificates,
             settings,
-            authorities=authorities or (lambda _hub: nobody),
+            authorities=authorities or certificates.authorities,
             policies=policies or (lambda _hub, _name: None),
             verifier=verifier or ChainVerifier(),
             retention=retention or Retention(),

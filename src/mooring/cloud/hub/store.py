@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias
 
+from mooring.cloud.hub.certificates.store import HubCertificateStore
 from mooring.cloud.hub.consumers.store import ConsumerStore
 from mooring.cloud.hub.devicebound.store import DeviceboundStore
 from mooring.cloud.hub.model import (
@@ -74,7 +75,15 @@ class TelemetryRow(NamedTuple):
     body: bytes
 
 
-class HubStore(Committer, ConsumerStore, DeviceboundStore, SettingsStore, TwinStore, Protocol):
+class HubStore(
+    Committer,
+    ConsumerStore,
+    DeviceboundStore,
+    HubCertificateStore,
+    SettingsStore,
+    TwinStore,
+    Protocol,
+):
     """Records of all hubs."""
 
     # -- hubs -------------------------------------------------------------------------------

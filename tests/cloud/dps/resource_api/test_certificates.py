@@ -19,7 +19,7 @@ from tests.support.cloud import CloudThread
 from tests.support.resource_api import SERVICE, ResourceClient, arm_error, resource_client
 from tests.support.service_api import service_client
 
-from mooring.cloud.dps.certificates import MAX_CA_CERTIFICATES
+from mooring.cloud.cacertificates.service import MAX_CA_CERTIFICATES
 from mooring.pki.certificates import (
     certificate_der,
     common_name,

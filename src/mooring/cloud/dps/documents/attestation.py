@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mooring.cloud.cacertificates.model import StoredCertificate
 from mooring.cloud.dps.documents.base import Document
 from mooring.cloud.dps.errors import InputInvalid
 from mooring.cloud.dps.model import (
@@ -14,7 +15,6 @@ from mooring.cloud.dps.model import (
     IndividualAttestation,
     SigningCertificates,
     Slot,
-    StoredCertificate,
     SymmetricKeys,
     SymmetricKeySlots,
 )

@@ -10,8 +10,8 @@ import base64
 from email.utils import format_datetime
 
 from mooring.cloud.api.errors import RequestRefused
+from mooring.cloud.cacertificates.model import CaCertificate
 from mooring.cloud.dps.errors import CertificateNotFound
-from mooring.cloud.dps.model import CaCertificate
 from mooring.cloud.dps.resource_api.requests import (
     CERTIFICATE,
     SERVICE,

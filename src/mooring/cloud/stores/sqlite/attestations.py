@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mooring.cloud.cacertificates.model import StoredCertificate
 from mooring.cloud.dps.model import (
     AttestationType,
     CaReferences,
     GroupAttestation,
     IndividualAttestation,
-    StoredCertificate,
     SymmetricKeys,
 )
 from mooring.cloud.dps.store import ReferenceMissing

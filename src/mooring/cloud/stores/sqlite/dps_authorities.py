@@ -7,34 +7,32 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from mooring.cloud.cacertificates.model import CaCertificate
 from mooring.cloud.dps.model import (
     AttestationType,
-    CaCertificate,
     CaReferences,
     EnrollmentGroup,
     GroupAttestation,
     SigningCertificates,
-    StoredCertificate,
     SymmetricKeys,
 )
 from mooring.cloud.dps.store import AuthorityRecords, CertificateReferenced
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
 from mooring.cloud.stores.sqlite.attestations import check_references, to_attestation_columns
-from mooring.cloud.stores.sqlite.certificates import load_certificate_or_none
+from mooring.cloud.stores.sqlite.certificates import (
+    CA_COLUMNS,
+    load_certificate_or_none,
+    to_ca_certificate,
+    to_ca_columns,
+)
 from mooring.cloud.stores.sqlite.rows import (
     SqliteCommitter,
     from_us,
-    from_us_or_none,
     to_us,
-    to_us_or_none,
 )
 from mooring.cloud.stores.sqlite.terms import dump_terms, load_terms
 from mooring.protocol.azure.identifiers import fold_registration_id as fold
 
-_CERTIFICATE = (
-    "name, der, sha256_thumbprint, verified, verification_code, code_made_at, former_codes,"
-    " etag, created_at, updated_at"
-)
 _GROUP = (
     "enrollment_group_id, primary_reference, secondary_reference, primary_der, secondary_der,"
     " provisioning_status, allocation_policy, terms, etag, created_at, updated_at,"
@@ -61,14 +59,14 @@ class AuthorityTables(SqliteCommitter):
         def query(connection: sqlite3.Connection) -> AuthorityRecords:
             version = connection.execute("SELECT authority_version FROM dps_service").fetchone()
             certificates = connection.execute(
-                f"SELECT {_CERTIFICATE} FROM dps_certificate ORDER BY certificate_key"
+                f"SELECT {CA_COLUMNS} FROM dps_certificate ORDER BY certificate_key"
             ).fetchall()
             groups = connection.execute(
                 f"SELECT {_GROUP} FROM dps_group ORDER BY group_key"
             ).fetchall()
             return AuthorityRecords(
                 version[0],
-                tuple(map(_to_certificate, certificates)),
+                tuple(map(to_ca_certificate, certificates)),
                 tuple(map(_to_group, groups)),
             )
 
@@ -79,19 +77,7 @@ class AuthorityTables(SqliteCommitter):
     ) -> None:
         """Write a CA certificate."""
         key = fold(certificate.name)
-        values = (
-            key,
-            certificate.name,
-            certificate.certificate.der,
-            certificate.certificate.sha256_thumbprint,
-            certificate.verified,
-            certificate.verification_code,
-            to_us_or_none(certificate.code_made_at),
-            " ".join(certificate.former_codes),
-            certificate.etag,
-            to_us(certificate.created_at),
-            to_us(certificate.updated_at),
-        )
+        values = (key, *to_ca_columns(certificate))
 
         def run(connection: sqlite3.Connection) -> None:
             check_replaces(_certificate_etag(connection, key), replaces)
@@ -102,7 +88,7 @@ class AuthorityTables(SqliteCommitter):
             connection.execute("DELETE FROM dps_certificate WHERE certificate_key = ?", (key,))
             try:
                 connection.execute(
-                    f"INSERT INTO dps_certificate (certificate_key, {_CERTIFICATE})"
+                    f"INSERT INTO dps_certificate (certificate_key, {CA_COLUMNS})"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     values,
                 )
@@ -187,20 +173,6 @@ def _certificate_etag(connection: sqlite3.Connection, key: str) -> str | None:
 def _group_etag(connection: sqlite3.Connection, key: str) -> str | None:
     row = connection.execute("SELECT etag FROM dps_group WHERE group_key = ?", (key,)).fetchone()
     return None if row is None else row[0]
-
-
-def _to_certificate(row: tuple[Any, ...]) -> CaCertificate:
-    return CaCertificate(
-        name=row[0],
-        certificate=StoredCertificate(row[1], row[2]),
-        verified=bool(row[3]),
-        verification_code=row[4],
-        code_made_at=from_us_or_none(row[5]),
-        former_codes=tuple(row[6].split()),
-        etag=row[7],
-        created_at=from_us(row[8]),
-        updated_at=from_us(row[9]),
-    )
 
 
 def _to_group(row: tuple[Any, ...]) -> EnrollmentGroup:

@@ -9,13 +9,13 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from mooring.cloud.cacertificates.model import StoredCertificate
 from mooring.cloud.dps.model import (
     AttestationType,
     CaReferences,
     ClientCertificates,
     IndividualAttestation,
     IndividualEnrollment,
-    StoredCertificate,
     SymmetricKeys,
 )
 from mooring.cloud.preconditions import RecordsFull, check_replaces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mooring.cloud.stores.sqlite.hub_certificates import HubCertificateTables
 from mooring.cloud.stores.sqlite.hub_consumers import ConsumerTables
 from mooring.cloud.stores.sqlite.hub_devicebound import DeviceboundTables
 from mooring.cloud.stores.sqlite.hub_feedback import FeedbackTables
@@ -16,6 +17,7 @@ class SqliteHubStore(
     ConsumerTables,
     DeviceboundTables,
     FeedbackTables,
+    HubCertificateTables,
     RegistryTables,
     SessionTables,
     SettingsTables,

@@ -1,0 +1,1 @@
+"""CA certificates that callers upload, and the proof that they hold the key: DPS and hubs."""

@@ -1,0 +1,1 @@
+"""CA certificates of hubs: whose devices may authenticate by chain."""
