@@ -59,7 +59,9 @@ class HubService:
         self._activity = ActivityLedger(store, clock)
         self.hubs = hubs
         self.devices = DeviceRegistry(store, self._activity, clock)
-        self.devicebound = DeviceboundService(store, clock)
+        self.devicebound = DeviceboundService(
+            store, clock, settings_of=lambda hub: settings.of(hub).cloud_to_device
+        )
         self.telemetry = telemetry
         self.certificates = certificates
         self.settings = settings

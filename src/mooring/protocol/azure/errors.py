@@ -15,6 +15,7 @@ __all__ = [
     "BodyTooLarge",
     "ConnectionStringMalformed",
     "DpsErrorCode",
+    "DurationMalformed",
     "HubErrorCode",
     "IdentifierMalformed",
     "JsonMalformed",
@@ -116,6 +117,12 @@ class QueryMalformed(AzureError):
     """A query text beyond what is understood."""
 
     code = "query-malformed"
+
+
+class DurationMalformed(AzureError):
+    """Text that is not an ISO 8601 duration."""
+
+    code = "duration-malformed"
 
 
 class TimestampMalformed(AzureError):

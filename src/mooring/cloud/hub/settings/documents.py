@@ -7,6 +7,10 @@ from enum import StrEnum
 from typing import TypeVar
 
 from mooring.cloud.hub.errors import InputInvalid
+from mooring.cloud.hub.settings.cloud_to_device import (
+    cloud_to_device_to_json,
+    read_cloud_to_device,
+)
 from mooring.cloud.hub.settings.model import (
     HUB_EVENTS,
     MAX_UNITS,
@@ -30,6 +34,7 @@ def settings_to_json(settings: HubSettings) -> dict[str, JsonValue]:
         "disableDeviceSAS": settings.disable_device_sas,
         "throttling": settings.throttling.value,
         "sku": {"name": settings.sku.value, "capacity": settings.units},
+        "cloudToDevice": cloud_to_device_to_json(settings.cloud_to_device),
     }
 
 
@@ -69,6 +74,10 @@ def read_settings(document: Members, former: HubSettings) -> HubSettings:
                     field=sku.field("capacity"),
                 )
             settings = replace(settings, units=units)
+    cloud_to_device = document.members("cloudToDevice")
+    if cloud_to_device is not None:
+        changed = read_cloud_to_device(cloud_to_device, settings.cloud_to_device)
+        settings = replace(settings, cloud_to_device=changed)
     return settings
 
 

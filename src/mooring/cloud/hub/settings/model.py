@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mooring.cloud.hub.devicebound.model import CloudToDeviceSettings
+
 MAX_UNITS = 200
 """Units of one hub (Azure: 200 of S1 and S2, 10 of S3)."""
 
@@ -53,6 +55,7 @@ class HubSettings:
         throttling: Whether Azure's limits hold; they follow `sku` and `units`.
         sku: Size of the hub.
         units: How many units of that size.
+        cloud_to_device: Lives and delivery counts of cloud-to-device messages and feedback.
     """
 
     events: frozenset[EventSource] = frozenset()
@@ -61,6 +64,7 @@ class HubSettings:
     throttling: HubThrottling = HubThrottling.OFF
     sku: Sku = Sku.S1
     units: int = 1
+    cloud_to_device: CloudToDeviceSettings = CloudToDeviceSettings()
 
 
 DEFAULT_SETTINGS = HubSettings()
