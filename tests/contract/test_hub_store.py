@@ -16,7 +16,13 @@ from mooring.cloud.hub.model import (
     DeviceStatus,
     Hub,
 )
-from mooring.cloud.hub.store import DeviceActivity, HubStore, InitialTwinText, ProvisionedDevice
+from mooring.cloud.hub.store import (
+    DeviceActivity,
+    HubStore,
+    InitialTwinText,
+    Provisioned,
+    ProvisionedDevice,
+)
 from mooring.cloud.preconditions import RecordChanged, RecordExists, RecordsFull
 
 NOW = datetime(2030, 2, 3, 4, 5, 6, 123457, tzinfo=UTC)
@@ -117,7 +123,7 @@ async def test_a_pinned_device_is_made_when_there_is_none(store: HubStore, hub: 
         store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(wanted, NO_TWIN, False))
     )
 
-    assert results == (False,)
+    assert results == (Provisioned.CREATED,)
     assert await store.find_device(hub.hub_id, "Dev-1") == wanted
 
 
@@ -131,7 +137,7 @@ async def test_a_pinned_device_takes_over_one_of_its_id(store: HubStore, hub: Hu
         iot_edge=False,
     )
     work = store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(wanted, NO_TWIN, True))
-    assert await store.commit(work) == (True,)
+    assert await store.commit(work) == (Provisioned.CREDENTIALS_CHANGED,)
 
     expected = replace(device(etag="e2"), authentication=PINNED, iot_edge=False)
     assert await store.find_device(hub.hub_id, "Dev-1") == expected
@@ -139,7 +145,7 @@ async def test_a_pinned_device_takes_over_one_of_its_id(store: HubStore, hub: Hu
     results = await store.commit(
         store.prepare_provisioned_device(hub.hub_id, ProvisionedDevice(again, NO_TWIN, False))
     )
-    assert results == (False,)
+    assert results == (Provisioned.UNCHANGED,)
     assert await store.find_device(hub.hub_id, "Dev-1") == expected
 
 
@@ -165,7 +171,8 @@ async def test_new_keys_and_another_kind_of_credentials_are_told(store: HubStore
         )
     ]
 
-    assert told == [False, True, False, True, False]
+    changed, unchanged = Provisioned.CREDENTIALS_CHANGED, Provisioned.UNCHANGED
+    assert told == [Provisioned.CREATED, changed, unchanged, changed, unchanged]
 
 
 async def test_a_device_that_moves_takes_twin_and_capabilities_along(
@@ -190,7 +197,8 @@ async def test_a_device_that_moves_takes_twin_and_capabilities_along(
             store.prepare_provisioned_device(other.hub_id, move),
             store.prepare_device_removal(hub.hub_id, "Dev-1"),
         )
-        assert results == (already_there, True)
+        outcome = Provisioned.CREDENTIALS_CHANGED if already_there else Provisioned.CREATED
+        assert results == (outcome, True)
         found = await store.find_device(other.hub_id, "Dev-1")
         assert found is not None
         assert found.iot_edge

@@ -11,6 +11,7 @@ from mooring.cloud.dps.model import SymmetricKeys
 from mooring.cloud.hub.errors import HubNotFound
 from mooring.cloud.hub.model import AuthenticationType, DeviceAuthentication
 from mooring.cloud.hub.service import HubService
+from mooring.cloud.hub.store import Provisioned
 from mooring.cloud.work import Work
 
 
@@ -29,7 +30,7 @@ class OwnHubs:
             return False
         return True
 
-    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[bool]:
+    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[object]:
         """Prepare to create the device, or to give one of that id its authentication."""
         twin = assignment.initial_twin
         source = assignment.migrate_from
@@ -44,17 +45,20 @@ class OwnHubs:
             migrate_from=None if source is None else self._hub.hubs.by_host_name(source),
         )
 
-    def prepare_removal(self, host_name: str, device_id: str) -> Work[bool]:
+    def prepare_removal(self, host_name: str, device_id: str) -> Work[object]:
         """Prepare to remove a device that moved to another hub; one that is gone is no fault."""
         return self._hub.devices.prepare_removal(self._hub.hubs.by_host_name(host_name), device_id)
 
-    def credentials_changed(self, host_name: str, device_id: str) -> None:
+    def prepared(self, host_name: str, device_id: str, outcome: object) -> None:
         """Have a connection closed that the device's former credentials opened."""
-        self._hub.devices.credentials_changed(self._hub.hubs.by_host_name(host_name), device_id)
+        assert isinstance(outcome, Provisioned)
+        hub = self._hub.hubs.by_host_name(host_name)
+        self._hub.devices.provisioned(hub, device_id, outcome)
 
-    def removed(self, host_name: str, device_id: str) -> None:
+    def removed(self, host_name: str, device_id: str, outcome: object) -> None:
         """Have the connection closed of a device that was removed."""
-        self._hub.devices.removed(self._hub.hubs.by_host_name(host_name), device_id)
+        if outcome:
+            self._hub.devices.removed(self._hub.hubs.by_host_name(host_name), device_id)
 
 
 def _authentication(credentials: PinnedLeaf | SymmetricKeys) -> DeviceAuthentication:

@@ -174,7 +174,10 @@ async def test_devices_page(world: CloudWorld) -> None:
 
 
 async def test_a_hub_is_bounded(world: CloudWorld) -> None:
-    registry = DeviceRegistry(world.stores.hub, world.hubs.devices._activity, world.clock, limit=1)
+    former = world.hubs.devices
+    registry = DeviceRegistry(
+        world.stores.hub, former._activity, former._lifecycle, world.clock, limit=1
+    )
     await registry.put(world.hub, draft("one"))
     with pytest.raises(LimitReached) as refused:
         await registry.put(world.hub, draft("two"))

@@ -45,25 +45,24 @@ class LinkedHubs(Protocol):
         """Return whether a hub of that name exists now."""
         ...
 
-    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[bool]:
+    def prepare_device(self, host_name: str, assignment: DeviceAssignment) -> Work[object]:
         """Prepare to create the device, or to give one of that id its authentication.
 
-        The work returns whether there was one with another authentication: then call
-        `credentials_changed` after the commit.
+        Hand what the work returns to `prepared` after the commit.
         """
         ...
 
-    def prepare_removal(self, host_name: str, device_id: str) -> Work[bool]:
+    def prepare_removal(self, host_name: str, device_id: str) -> Work[object]:
         """Prepare to remove a device that moved to another hub; one that is gone is no fault.
 
-        The work returns whether it was there: then call `removed` after the commit.
+        Hand what the work returns to `removed` after the commit.
         """
         ...
 
-    def credentials_changed(self, host_name: str, device_id: str) -> None:
+    def prepared(self, host_name: str, device_id: str, outcome: object) -> None:
         """Have a connection closed that the device's former credentials opened."""
         ...
 
-    def removed(self, host_name: str, device_id: str) -> None:
+    def removed(self, host_name: str, device_id: str, outcome: object) -> None:
         """Have the connection closed of a device that was removed."""
         ...

@@ -31,11 +31,11 @@ MAX_REGISTRATIONS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class _HubWork:
-    """A change at a hub; `then` is told device and hub if the committed `work` returns True."""
+    """A change at a hub; `then` is told hub, device and what the committed `work` returned."""
 
-    work: Work[bool]
+    work: Work[object]
     host_name: str
-    then: Callable[[str, str], None]
+    then: Callable[[str, str, object], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,9 @@ class Registrar:
                     code="registration-limit-reached",
                     wire_message=DpsErrorCode.THROTTLED.text,
                 ) from None
-            for hub_work, changed in zip(decision.hub_works, results[1:], strict=True):
-                if changed:
-                    assert registration.device_id is not None
-                    hub_work.then(hub_work.host_name, registration.device_id)
+            for hub_work, outcome in zip(decision.hub_works, results[1:], strict=True):
+                assert registration.device_id is not None
+                hub_work.then(hub_work.host_name, registration.device_id, outcome)
             if decision.failure is None:
                 recorder.passed(operation.operation_id)
             else:
@@ -236,9 +235,7 @@ class Registrar:
     def _prepare_hubs(self, assignment: Assignment) -> tuple[_HubWork, ...]:
         hubs = self._hubs
         host_name, device = assignment.host_name, assignment.device
-        enter = _HubWork(
-            hubs.prepare_device(host_name, device), host_name, hubs.credentials_changed
-        )
+        enter = _HubWork(hubs.prepare_device(host_name, device), host_name, hubs.prepared)
         left = assignment.leaves
         if left is None:
             return (enter,)

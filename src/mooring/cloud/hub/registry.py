@@ -22,6 +22,7 @@ from mooring.cloud.hub.errors import (
     InputInvalid,
     LimitReached,
 )
+from mooring.cloud.hub.events.lifecycle import DeviceLifecycle, LastTwin
 from mooring.cloud.hub.model import (
     EDGE_SCOPE,
     AuthenticationType,
@@ -33,7 +34,7 @@ from mooring.cloud.hub.model import (
     Hub,
     RegistryCounts,
 )
-from mooring.cloud.hub.store import HubStore, InitialTwinText, ProvisionedDevice
+from mooring.cloud.hub.store import HubStore, InitialTwinText, Provisioned, ProvisionedDevice
 from mooring.cloud.hub.twins.errors import twin_invalid
 from mooring.cloud.paging import Page, decode_continuation, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull
@@ -76,11 +77,13 @@ class DeviceRegistry:
         self,
         store: HubStore,
         activity: ActivityLedger,
+        lifecycle: DeviceLifecycle,
         clock: Clock,
         *,
         limit: int = MAX_DEVICES,
     ) -> None:
         """Work on `store`; what `activity` knows of a device is newer than what is stored."""
+        self._lifecycle = lifecycle
         self._store = store
         self._activity = activity
         self._clock = clock
@@ -131,7 +134,9 @@ class DeviceRegistry:
                     f"Hub {hub.name!r} has {self._limit} devices already.",
                     "Delete those that are gone.",
                 ) from None
-            if former is not None and _loses_access(former, identity):
+            if former is None:
+                self._lifecycle.created(hub, identity.device_id)
+            elif _loses_access(former, identity):
                 self._tell(hub, identity.device_id)
             return self._activity.applied(hub, identity)
         raise _stale(draft.device_id)
@@ -175,11 +180,12 @@ class DeviceRegistry:
             former = await self.get(hub, device_id)
             if if_match is not None:
                 _check_if_match(if_match, former)
+            last = self._lifecycle.last_twin(hub, device_id)
             try:
                 await self._store.delete_device(hub.hub_id, device_id, replaces=former.etag)
             except RecordChanged:
                 continue
-            self.removed(hub, device_id)
+            self.removed(hub, device_id, last)
             return
         raise _stale(device_id)
 
@@ -194,14 +200,13 @@ class DeviceRegistry:
         reset_twin: bool,
         iot_edge: bool,
         migrate_from: Hub | None = None,
-    ) -> Work[bool]:
+    ) -> Work[Provisioned]:
         """Prepare to have a device that authenticates by `authentication`, for provisioning.
 
         A device of that id that exists is taken over: it keeps its generation, its status and its
         twin (unless `reset_twin`). `initial_tags` and `initial_desired` are JSON texts. The
         device of that id in `migrate_from`, if there is one, gives its twin and capabilities.
-        The work returns whether there was one with another authentication: then call
-        `credentials_changed` after the commit.
+        Hand what the work returns to `provisioned` after the commit.
         """
         now = self._clock.now()
         identity = DeviceIdentity(
@@ -235,14 +240,21 @@ class DeviceRegistry:
         """
         return self._store.prepare_device_removal(hub.hub_id, device_id)
 
-    def credentials_changed(self, hub: Hub, device_id: str) -> None:
-        """Have a connection closed that the device's former credentials opened."""
-        self._tell(hub, device_id)
+    def provisioned(self, hub: Hub, device_id: str, outcome: Provisioned) -> None:
+        """Report a device that is new; close a connection that former credentials opened."""
+        if outcome is Provisioned.CREATED:
+            self._lifecycle.created(hub, device_id)
+        elif outcome is Provisioned.CREDENTIALS_CHANGED:
+            self._tell(hub, device_id)
 
-    def removed(self, hub: Hub, device_id: str) -> None:
-        """Forget a device that was deleted, and have its connection closed."""
+    def removed(self, hub: Hub, device_id: str, last: LastTwin = None) -> None:
+        """Forget a device that was deleted, report it, and have its connection closed.
+
+        `last` is the device's twin as `DeviceLifecycle.last_twin` gave it before.
+        """
         self._activity.forget(hub, device_id)
         self._tell(hub, device_id)
+        self._lifecycle.deleted(hub, device_id, last)
 
     def on_change(self, listener: DeviceChanged) -> None:
         """Have `listener` called, after the commit, when a live connection must be closed."""

@@ -9,6 +9,7 @@ from mooring.cloud.hub.authentication import Authenticator, FindPolicy
 from mooring.cloud.hub.certificates.service import HubCertificates
 from mooring.cloud.hub.consumers.service import ConsumerService
 from mooring.cloud.hub.devicebound.service import DeviceboundService
+from mooring.cloud.hub.events.lifecycle import DeviceLifecycle
 from mooring.cloud.hub.events.service import HubEvents
 from mooring.cloud.hub.hubs import HubRegistry
 from mooring.cloud.hub.methods.service import MethodService
@@ -58,7 +59,6 @@ class HubService:
         self._retention = retention
         self._activity = ActivityLedger(store, clock)
         self.hubs = hubs
-        self.devices = DeviceRegistry(store, self._activity, clock)
         self.devicebound = DeviceboundService(
             store, clock, settings_of=lambda hub: settings.of(hub).cloud_to_device
         )
@@ -66,10 +66,14 @@ class HubService:
         self.certificates = certificates
         self.settings = settings
         self.events = HubEvents(telemetry, settings.of, clock)
+        self.devices = DeviceRegistry(
+            store, self._activity, DeviceLifecycle(self.events, store.find_twin), clock
+        )
         self.consumers = ConsumerService(store, telemetry, clock)
         self.sessions = SessionService(store)
         self.methods = MethodService(self.devices)
         self.twins = TwinService(store, self._activity, clock, messages=self.devicebound)
+        self.twins.on_change(self.events.twin_changed)
         self._authenticator = Authenticator(
             store,
             hubs,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from mooring.cloud.hub.certificates.store import HubCertificateStore
@@ -62,6 +63,14 @@ class ProvisionedDevice:
 
 Saved: TypeAlias = Callable[[BaseException | None], None]
 """Called on the event loop: None once the change is on disk, else why it is not."""
+
+
+class Provisioned(Enum):
+    """What came of a `ProvisionedDevice`."""
+
+    CREATED = "created"
+    CREDENTIALS_CHANGED = "credentials changed"
+    UNCHANGED = "unchanged"
 
 
 class TelemetryRow(NamedTuple):
@@ -137,11 +146,10 @@ class HubStore(
         """Delete one. Raises RecordChanged."""
         ...
 
-    def prepare_provisioned_device(self, hub_id: int, device: ProvisionedDevice) -> Work[bool]:
-        """Prepare to create a device, or to give one of that id its authentication.
-
-        The work returns whether there was one with another authentication.
-        """
+    def prepare_provisioned_device(
+        self, hub_id: int, device: ProvisionedDevice
+    ) -> Work[Provisioned]:
+        """Prepare to create a device, or to give one of that id its authentication."""
         ...
 
     def prepare_device_removal(self, hub_id: int, device_id: str) -> Work[bool]:

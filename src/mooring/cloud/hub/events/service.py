@@ -8,13 +8,14 @@ between the two it is missing, never wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
 
 from mooring.cloud.hub.model import Hub, TelemetryMessage
 from mooring.cloud.hub.settings.model import EventSource, HubSettings
 from mooring.cloud.hub.telemetry import TelemetryLog
-from mooring.protocol.azure.json_documents import encode_json
+from mooring.cloud.hub.twins.model import TwinChange
+from mooring.protocol.azure.json_documents import JsonObject, encode_json
 from mooring.protocol.azure.property_bag import PropertyBag, format_property_bag
 from mooring.protocol.azure.timestamps import format_timestamp
 from mooring.runtime.clock import Clock
@@ -57,18 +58,31 @@ class HubEvents:
         """Report that a device's connection ended."""
         self._connection(hub, device_id, "deviceDisconnected")
 
+    def twin_changed(self, change: TwinChange) -> None:
+        """Report a change of a twin."""
+        self.report(
+            change.hub,
+            change.device_id,
+            EventSource.TWIN_CHANGE,
+            change.operation.value,
+            lambda: change.body,
+            at=change.changed_at,
+        )
+
     def report(
         self,
         hub: Hub,
         device_id: str,
         source: EventSource,
         operation: str,
-        body: Callable[[], Mapping[str, Any]],
+        body: Callable[[], JsonObject],
+        *,
+        at: datetime | None = None,
     ) -> None:
-        """Report `operation` on a device; `body` is made only if somebody wants it."""
+        """Report `operation` on a device, made `at`; `body` is asked for only if it is wanted."""
         if not self.wants(hub, source):
             return
-        now = self._clock.now()
+        at = at or self._clock.now()
         bag = PropertyBag(
             system={
                 "content-type": "application/json",
@@ -79,7 +93,7 @@ class HubEvents:
             application={
                 "hubName": hub.name,
                 "deviceId": device_id,
-                "operationTimestamp": format_timestamp(now),
+                "operationTimestamp": format_timestamp(at),
                 "opType": operation,
                 "iothub-message-schema": _SCHEMAS[source],
             },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mooring.cloud.hub.devicebound.model import CloudToDeviceSettings
@@ -64,7 +64,7 @@ class HubSettings:
     throttling: HubThrottling = HubThrottling.OFF
     sku: Sku = Sku.S1
     units: int = 1
-    cloud_to_device: CloudToDeviceSettings = CloudToDeviceSettings()
+    cloud_to_device: CloudToDeviceSettings = field(default_factory=CloudToDeviceSettings)
 
 
 DEFAULT_SETTINGS = HubSettings()

@@ -18,7 +18,12 @@ from mooring.cloud.hub.model import (
     Hub,
     RegistryCounts,
 )
-from mooring.cloud.hub.store import DeviceActivity, InitialTwinText, ProvisionedDevice
+from mooring.cloud.hub.store import (
+    DeviceActivity,
+    InitialTwinText,
+    Provisioned,
+    ProvisionedDevice,
+)
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
 from mooring.cloud.stores.sqlite.hub_devicebound import delete_devicebound
 from mooring.cloud.stores.sqlite.hub_sessions import delete_session
@@ -169,11 +174,8 @@ class RegistryTables(SqliteCommitter):
 
     def prepare_provisioned_device(
         self, hub_id: int, device: ProvisionedDevice
-    ) -> SqliteWork[bool]:
-        """Prepare to create a device, or to give one of that id its authentication.
-
-        The work returns whether there was one with another authentication.
-        """
+    ) -> SqliteWork[Provisioned]:
+        """Prepare to create a device, or to give one of that id its authentication."""
         identity = device.identity
         wanted = identity.authentication
         columns = _to_columns(identity)
@@ -185,7 +187,7 @@ class RegistryTables(SqliteCommitter):
             wanted.secondary_key,
         )
 
-        def run(connection: sqlite3.Connection) -> bool:
+        def run(connection: sqlite3.Connection) -> Provisioned:
             iot_edge, tags, desired = identity.iot_edge, device.twin.tags, device.twin.desired
             moved = None
             if device.migrate_from is not None:
@@ -220,7 +222,7 @@ class RegistryTables(SqliteCommitter):
                         model_id,
                     ),
                 )
-                return False
+                return Provisioned.CREATED
             if row != (*credentials, iot_edge):
                 connection.execute(
                     "UPDATE hub_device SET authentication_type = ?, primary_thumbprint = ?,"
@@ -236,7 +238,9 @@ class RegistryTables(SqliteCommitter):
                     f" twin_made_at = ?, model_id = coalesce(?, model_id) {_ONE}",
                     (tags, desired, made_at, model_id, hub_id, identity.device_id),
                 )
-            return bool(row[:-1] != credentials)
+            if row[:-1] != credentials:
+                return Provisioned.CREDENTIALS_CHANGED
+            return Provisioned.UNCHANGED
 
         return SqliteWork("device", run)
 
