@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from mooring.cloud.hub.annotations import annotations_of, senders_properties
 from mooring.cloud.hub.errors import DeviceScopeInvalid, InputInvalid
 from mooring.cloud.hub.model import (
     DEFAULT_PARTITIONS,
@@ -225,24 +226,23 @@ def device_to_json(device: DeviceIdentity, *, messages: int) -> dict[str, Any]:
 
 
 def event_to_json(event: TelemetryEvent) -> dict[str, Any]:
-    """Return one message; `encoding` says how `body` is to be read: json, text or base64."""
+    """Return one message of the log as its readers see it, see `readable_message`."""
+    bag = _read_bag(event.properties)
     return {
         "partition": event.partition,
         "sequenceNumber": event.sequence_number,
         "offset": str(event.offset),
         "enqueuedTimeUtc": format_timestamp(event.enqueued_at),
         "deviceId": event.device_id,
-        "origin": dict(event.origin),
+        "annotations": annotations_of(event, bag),
         **readable_message(event.properties, event.body),
+        "systemProperties": senders_properties(bag),
     }
 
 
 def readable_message(properties: str, body: bytes) -> dict[str, Any]:
     """Return a message's properties, and its body as `encoding` says: json, text or base64."""
-    try:
-        bag = parse_property_bag(properties)
-    except AzureError:
-        bag = EMPTY_BAG
+    bag = _read_bag(properties)
     encoding, shown = _readable(body, bag)
     return {
         "systemProperties": dict(bag.system),
@@ -264,6 +264,13 @@ def partition_to_json(partition: PartitionInfo) -> dict[str, Any]:
         else format_timestamp(partition.last_enqueued_at),
         "retainedBytes": partition.retained_bytes,
     }
+
+
+def _read_bag(properties: str) -> PropertyBag:
+    try:
+        return parse_property_bag(properties)
+    except AzureError:
+        return EMPTY_BAG
 
 
 def _readable(body: bytes, bag: PropertyBag) -> tuple[str, Any]:

@@ -61,7 +61,10 @@ def test_t6_take_over_tells_disconnected_then_connected_and_sends_the_will(
     ]
     events = [event for event in found if "opType" in event["properties"]]
     for event in events:
-        assert event["origin"] == {"source": "deviceConnectionStateEvents"}
+        annotations = event["annotations"]
+        assert annotations["iothub-message-source"] == "deviceConnectionStateEvents"
+        assert annotations["iothub-connection-device-id"] == hub_device.name
+        assert "iothub-connection-auth-method" not in annotations
         assert event["systemProperties"]["content-type"] == "application/json"
         assert event["systemProperties"]["user-id"] == "hub"
         assert event["properties"] | {"operationTimestamp": "", "opType": ""} == {
