@@ -14,6 +14,7 @@ from mooring.cloud.hub.events.service import HubEvents
 from mooring.cloud.hub.hubs import HubRegistry
 from mooring.cloud.hub.methods.service import MethodService
 from mooring.cloud.hub.model import AuthenticatedDevice, Hub, HubConnect, Retention
+from mooring.cloud.hub.query.service import QueryService
 from mooring.cloud.hub.registry import DeviceRegistry
 from mooring.cloud.hub.sessions import SessionService
 from mooring.cloud.hub.settings.service import SettingsService
@@ -36,6 +37,7 @@ class HubService:
         certificates: Their CA certificates, which vouch for devices.
         methods: Direct methods of connected devices.
         twins: Their devices' twins.
+        query: Queries over those.
         settings: How each hub behaves.
         events: What the hubs report of themselves.
         consumers: Groups of readers of the telemetry logs.
@@ -74,6 +76,7 @@ class HubService:
         self.methods = MethodService(self.devices)
         self.twins = TwinService(store, self._activity, clock, messages=self.devicebound)
         self.twins.on_change(self.events.twin_changed)
+        self.query = QueryService(self.twins, self.devices)
         self._authenticator = Authenticator(
             store,
             hubs,

@@ -31,6 +31,7 @@ from mooring.cloud.hub.service_api import (
     devices,
     messages,
     methods,
+    queries,
     statistics,
     twins,
 )
@@ -47,6 +48,7 @@ from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import encode_json
 
 OPERATIONS: tuple[Operation, ...] = (
+    *queries.OPERATIONS,
     *devices.OPERATIONS,
     *bulk.OPERATIONS,
     *methods.OPERATIONS,
@@ -136,7 +138,7 @@ class _ServiceApi:
         if answer.status == 204:
             return Response(status_code=204, headers=dict(answer.headers))
         return Response(
-            encode_json(answer.document),
+            encode_json(answer.document) if answer.encoded is None else answer.encoded,
             status_code=answer.status,
             # Node parses a body only where the type says JSON.
             media_type=BODY_MEDIA_TYPE,

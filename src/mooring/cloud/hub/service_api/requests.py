@@ -122,12 +122,14 @@ class ServiceRequest:
 class ServiceAnswer:
     """An answer with a JSON document; without one (`document` None and `status` 204) it is empty.
 
-    `headers` are added to those that every answer has.
+    `headers` are added to those that every answer has. `encoded` is a document that was made JSON
+    already, where no device waits for it; it stands for `document`.
     """
 
     document: JsonValue = None
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
+    encoded: bytes | None = None
 
 
 def no_content() -> ServiceAnswer:

@@ -84,6 +84,7 @@ class Function(StrEnum):
     STARTS_WITH = "starts_with"
     ENDS_WITH = "ends_with"
     CONTAINS = "contains"
+    ARRAY_CONTAINS = "array_contains"
 
     @property
     def arity(self) -> int:

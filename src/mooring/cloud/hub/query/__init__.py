@@ -1,0 +1,1 @@
+"""Queries over the twins of a hub."""
