@@ -24,12 +24,14 @@ from mooring.cloud.hub.model import (
     Hub,
     HubConnect,
 )
+from mooring.cloud.hub.settings.model import HubSettings
 from mooring.cloud.hub.store import HubStore
 from mooring.pki.certificates import Certificate, common_name, sha1_thumbprint, sha256_thumbprint
 from mooring.pki.verifier import CaSet, ChainRefused, ChainVerifier, RefusalCode
 from mooring.protocol.azure.error_codes import HubErrorCode
 from mooring.protocol.azure.errors import SasMalformed, SasRefused, quoted
 from mooring.protocol.azure.sas import (
+    SasToken,
     decode_key,
     parse_sas_token,
     resource_covers,
@@ -58,13 +60,16 @@ class Authenticator:
         *,
         authorities: Callable[[Hub], CaSet],
         policies: FindPolicy,
+        settings_of: Callable[[Hub], HubSettings],
         verifier: ChainVerifier,
         clock: Clock,
     ) -> None:
         """Look devices up in `store`.
 
-        `authorities` gives the verified CAs of a hub, `policies` its shared access policies.
+        `authorities` gives the verified CAs of a hub, `policies` its shared access policies,
+        `settings_of` which tokens it takes at all.
         """
+        self._settings_of = settings_of
         self._store = store
         self._hubs = hubs
         self._authorities = authorities
@@ -224,6 +229,7 @@ class Authenticator:
                     field="password",
                     code="sas-resource-wrong",
                 )
+            self._check_kind_of_token(hub, token)
             if token.policy is None:
                 scope = AuthenticationScope.DEVICE
                 keys = (authentication.primary_key, authentication.secondary_key)
@@ -237,6 +243,25 @@ class Authenticator:
             ) from error
         # Twelve digits of seconds are years that no datetime holds.
         return datetime.fromtimestamp(min(token.expires_at_s, _LAST_SECOND), UTC), scope
+
+    def _check_kind_of_token(self, hub: Hub, token: SasToken) -> None:
+        """Refuse what the hub is set to refuse, whoever signed it."""
+        settings = self._settings_of(hub)
+        if token.policy is None and settings.disable_device_sas:
+            raise ConnectRefused(
+                f"Hub {hub.name!r} takes no token signed with a device's key (disableDeviceSAS).",
+                "Have the device authenticate by certificate, or allow such tokens in the hub's "
+                "settings.",
+                field="password",
+                code="device-sas-disabled",
+            )
+        if token.policy is not None and settings.disable_local_auth:
+            raise ConnectRefused(
+                f"Hub {hub.name!r} takes no token of a shared access policy (disableLocalAuth).",
+                "Sign with the device's own key, or allow such tokens in the hub's settings.",
+                field="password",
+                code="local-auth-disabled",
+            )
 
     def _policy_keys(self, hub: Hub, name: str) -> tuple[str, str]:
         """Return the keys of the policy that a token names: it opens every device of the hub."""

@@ -82,6 +82,7 @@ class HubService:
             hubs,
             authorities=authorities,
             policies=policies,
+            settings_of=settings.of,
             verifier=verifier,
             clock=clock,
         )

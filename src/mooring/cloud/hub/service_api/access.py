@@ -6,11 +6,12 @@ the right. The cloud's own bearer tokens, of its owner and its admins, open ever
 
 from __future__ import annotations
 
-from mooring.cloud.accounts.errors import NoWayIn, RightMissing
+from mooring.cloud.accounts.errors import NoWayIn, RightMissing, SignatureRefused
 from mooring.cloud.accounts.model import AccessPolicy, ResourceKind, Right
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.accounts.signatures import authenticate_signature, host_of
 from mooring.cloud.hub.model import Hub
+from mooring.cloud.hub.settings.model import HubSettings
 from mooring.protocol.azure.sas import SCHEME
 from mooring.runtime.clock import Clock
 
@@ -18,6 +19,7 @@ from mooring.runtime.clock import Clock
 def authorize(
     accounts: AccountService,
     hub: Hub,
+    settings: HubSettings,
     authorization: str | None,
     *,
     host: str,
@@ -30,6 +32,7 @@ def authorize(
     Args:
         accounts: Has the policies and the bearer tokens.
         hub: The hub that the request is for.
+        settings: Says whether its policies open anything.
         authorization: The header, or None.
         host: The header ``Host``: a token may be for what was dialled, besides for the hub.
         path: Decoded once, segment by segment.
@@ -46,6 +49,13 @@ def authorize(
             raise NoWayIn
         accounts.authenticate(bearer)
         return
+
+    if settings.disable_local_auth:
+        raise SignatureRefused(
+            "local-auth-disabled",
+            f"hub {hub.name!r} takes no token of a shared access policy (disableLocalAuth)",
+            "Use a bearer token of this cloud, or allow policies in the hub's settings.",
+        )
 
     def find_policy(name: str) -> AccessPolicy | None:
         return accounts.find_policy(ResourceKind.HUB, hub.host_name, name)

@@ -117,6 +117,7 @@ class _ServiceApi:
             authorize(
                 services.accounts,
                 hub,
+                services.hub.settings.of(hub),
                 request.headers.get("authorization"),
                 host=host,
                 # A slash within an id stays one segment: no token for a part of it opens it.
