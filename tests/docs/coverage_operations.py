@@ -1,7 +1,9 @@
-"""Every operation of the DPS's three APIs, and how to find out whether a cloud serves it.
+"""Every operation of the DPS's three APIs and of a hub's, and how to ask a cloud whether it serves
+it.
 
 The rows follow Azure's own: the device API (MQTT, HTTPS, AMQP), the service API ("data plane") and
-the resource API ("control plane", Azure Resource Manager).
+the resource API ("control plane", Azure Resource Manager). Those of a hub are in
+`tests.docs.hub_operations`.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Surface = Literal["Device API", "Service API", "Resource API"]
+Surface = Literal["Device API", "Service API", "Resource API", "Hub service API"]
 
 SERVICE_VERSION = "api-version=2021-10-01"
 RESOURCE_VERSION = "api-version=2022-12-12"
@@ -222,13 +224,3 @@ RESOURCE = tuple(
         ),
     )
 )
-
-OPERATIONS = (*DEVICE, *SERVICE, *RESOURCE)
-
-MAY_BE_MISSING = frozenset(
-    {"device.tpm", "device.csr", "device.amqp", "device.amqp-ws", "private-link.list"}
-)
-"""What may answer "not implemented"; everything else must be served."""
-
-NO_CLIENT_AT_HAND = frozenset({"device.https.lookup", "group.bulk"})
-"""Served, and called by no SDK for Python or Node; our own tests call them."""

@@ -20,17 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.docs.coverage_operations import (
-    DEVICE,
-    DEVICE_VERSION,
-    OPERATIONS,
-    SERVICE_VERSION,
-    Operation,
-)
+from tests.docs.coverage_operations import DEVICE, DEVICE_VERSION, SERVICE_VERSION, Operation
+from tests.docs.hub_operations import OPERATIONS
 from tests.support.cloud import CloudProcess, https_port, running_cloud
 from tests.support.rawmqtt import PUBACK, PUBLISH, RawMqtt
 
-from mooring.protocol.azure.error_codes import DpsErrorCode
+from mooring.protocol.azure.error_codes import DpsErrorCode, HubErrorCode
 from mooring.protocol.azure.sas import encode_key, format_sas_token
 from mooring.testing.credentials import Device
 
@@ -47,9 +42,9 @@ ENTITY_NOT_FOUND = frozenset(
 
 HEAD = """# Coverage
 
-Every operation of Azure's Device Provisioning Service, what Mooring does with it, and which
-unmodified client calls it in `tests/interop`. This page is written by a test that asks a running
-cloud (`python -m tests.docs.coverage_page docs/coverage.md`).
+Every operation of Azure's Device Provisioning Service and of the service API of IoT Hub, what
+Mooring does with it, and which unmodified client calls it in `tests/interop`. This page is written
+by a test that asks a running cloud (`python -m tests.docs.coverage_page docs/coverage.md`).
 """
 
 
@@ -243,6 +238,8 @@ class _Probe:
             return False
         if response.status_code != 404:
             return True
+        if "iothub-errorcode" in response.headers:
+            return response.headers["iothub-errorcode"] != HubErrorCode.NOT_FOUND.wire_name
         document = response.json()
         if "error" in document:  # Resource Manager's shape
             return str(document["error"]["code"]) != "not-found"

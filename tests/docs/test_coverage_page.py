@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.docs.coverage_operations import MAY_BE_MISSING, NO_CLIENT_AT_HAND, OPERATIONS
 from tests.docs.coverage_page import exercised, probe_all, render
+from tests.docs.hub_operations import MAY_BE_MISSING, NO_CLIENT_AT_HAND, OPERATIONS
 from tests.support.cloud import running_cloud
 
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 from tests.interop.sdks import (
+    HubSdk,
+    NodeHubSdk,
     NodeSdk,
     NodeServiceSdk,
+    PythonHubSdk,
     PythonSdk,
     PythonServiceSdk,
     Sdk,
@@ -41,4 +44,11 @@ def sdk(request: pytest.FixtureRequest) -> Sdk:
 def service_sdk(request: pytest.FixtureRequest) -> ServiceSdk:
     """Return each service SDK in turn."""
     found: ServiceSdk = request.param
+    return found
+
+
+@pytest.fixture(params=[PythonHubSdk(), NodeHubSdk()], ids=lambda sdk: sdk.name)
+def hub_sdk(request: pytest.FixtureRequest) -> HubSdk:
+    """Return each SDK for back ends of a hub in turn."""
+    found: HubSdk = request.param
     return found

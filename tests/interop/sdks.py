@@ -119,6 +119,32 @@ class NodeServiceSdk:
 ServiceSdk: TypeAlias = PythonServiceSdk | NodeServiceSdk
 
 
+class PythonHubSdk:
+    """azure-iot-hub from PyPI."""
+
+    name = "python"
+
+    def run(self, cloud: ThrowAwayCloud, *steps: Step) -> list[dict[str, Any]]:
+        """Do `steps` at the first hub; return what is told of each."""
+        program = [sys.executable, str(HERE / "python_hub.py")]
+        options = json.dumps(_hub_options(cloud, steps))
+        return _outcomes(_run([*program, options], cloud.environment()), steps)
+
+
+class NodeHubSdk:
+    """azure-iothub from npm; dials 443 and nothing else."""
+
+    name = "node"
+
+    def run(self, cloud: ThrowAwayCloud, *steps: Step) -> list[dict[str, Any]]:
+        """Do `steps` at the first hub; return what is told of each."""
+        options = _hub_options(cloud, steps)
+        return _outcomes(_run_node("hub.js", options, cloud.environment()), steps)
+
+
+HubSdk: TypeAlias = PythonHubSdk | NodeHubSdk
+
+
 def _label(sdk: Sdk) -> str:
     return f"{sdk.name}ws" if sdk.websockets else sdk.name
 
@@ -156,6 +182,10 @@ def _options(cloud: ThrowAwayCloud, registration_id: str) -> dict[str, Any]:
 
 def _service_options(cloud: ThrowAwayCloud, steps: tuple[Step, ...]) -> dict[str, Any]:
     return {"connectionString": cloud.dps_connection_string, "steps": steps}
+
+
+def _hub_options(cloud: ThrowAwayCloud, steps: tuple[Step, ...]) -> dict[str, Any]:
+    return {"connectionString": cloud.hub_connection_string(), "steps": steps}
 
 
 def _outcomes(run: Run, steps: tuple[Step, ...]) -> list[dict[str, Any]]:

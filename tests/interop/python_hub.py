@@ -1,0 +1,126 @@
+"""Manages a hub with azure-iot-hub from PyPI.
+
+The same contract as ``node/hub.js``: one JSON document as argument with a connection string and
+steps, one JSON line per step on standard output. A step that the hub refuses has the status in
+``refused``. Trust in the server comes from REQUESTS_CA_BUNDLE.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from azure.iot.hub import IoTHubRegistryManager
+from azure.iot.hub.models import ExportImportDevice
+from msrest.exceptions import HttpOperationError
+
+
+class Steps:
+    """What a step may be; each returns what is told of it."""
+
+    def __init__(self, connection_string: str) -> None:
+        self.registry = IoTHubRegistryManager.from_connection_string(connection_string)
+
+    def create(self, name: str, **wanted: Any) -> dict[str, Any]:
+        """Create a device."""
+        return self._put("create", name, wanted)
+
+    def update(self, name: str, **wanted: Any) -> dict[str, Any]:
+        """Replace a device, by an etag or whatever it is by now."""
+        return self._put("update", name, wanted, wanted.pop("etag", None))
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Read a device."""
+        return _told(self.registry.get_device(name))
+
+    def delete(self, name: str, etag: str | None = None) -> dict[str, Any]:
+        """Delete a device."""
+        self.registry.delete_device(name, etag)
+        return {}
+
+    def list(self) -> dict[str, Any]:
+        """List the devices."""
+        return {"ids": [device.device_id for device in self.registry.get_devices(1000)]}
+
+    def statistics(self) -> dict[str, Any]:
+        """Count the devices."""
+        counts = self.registry.get_device_registry_statistics()
+        return {
+            "total": counts.total_device_count,
+            "enabled": counts.enabled_device_count,
+            "disabled": counts.disabled_device_count,
+        }
+
+    def connections(self) -> dict[str, Any]:
+        """Count the connected devices."""
+        return {"connected": self.registry.get_service_statistics().connected_device_count}
+
+    def bulk(self, mode: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """Do the same with several devices."""
+        devices = [
+            ExportImportDevice(
+                id=item["name"], import_mode=mode, e_tag=item.get("etag"), status=item.get("status")
+            )
+            for item in items
+        ]
+        result = self.registry.bulk_create_or_update_devices(devices)
+        return {
+            "isSuccessful": result.is_successful,
+            "errors": [[error.device_id, error.error_code] for error in result.errors],
+        }
+
+    def _put(
+        self, method: str, name: str, wanted: dict[str, Any], *etag: str | None
+    ) -> dict[str, Any]:
+        first = (name, *etag)
+        status = wanted.get("status", "enabled")
+        kind = wanted.get("kind", "sas")
+        more = {
+            "iot_edge": wanted.get("edge", False),
+            "device_scope": wanted.get("scope"),
+        }
+        if kind == "sas":
+            call = getattr(self.registry, f"{method}_device_with_sas")
+            return _told(call(*first, wanted.get("key"), wanted.get("key"), status, **more))
+        if kind == "selfSigned":
+            call = getattr(self.registry, f"{method}_device_with_x509")
+            thumbprint = wanted["thumbprint"]
+            return _told(call(*first, thumbprint, thumbprint, status, **more))
+        call = getattr(self.registry, f"{method}_device_with_certificate_authority")
+        return _told(call(*first, status, **more))
+
+
+def _told(device: Any) -> dict[str, Any]:
+    authentication = device.authentication
+    return {
+        "id": device.device_id,
+        "generation": device.generation_id,
+        "etag": device.etag,
+        "status": device.status,
+        "connection": device.connection_state,
+        "type": authentication.type,
+        "key": authentication.symmetric_key.primary_key,
+        "thumbprint": authentication.x509_thumbprint.primary_thumbprint,
+        "edge": device.capabilities.iot_edge,
+        "scope": device.device_scope,
+        "parents": device.parent_scopes,
+    }
+
+
+def main(options: dict[str, Any]) -> None:
+    """Do the steps one after the other."""
+    steps = Steps(options["connectionString"])
+    for name, arguments in options["steps"]:
+        try:
+            facts = getattr(steps, name)(**arguments)
+        except HttpOperationError as error:
+            facts = {
+                "refused": error.response.status_code,
+                "errorCode": error.response.headers["iothub-errorcode"],
+            }
+        print(json.dumps({"event": name, **facts}), flush=True)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
