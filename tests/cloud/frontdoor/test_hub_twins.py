@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -269,6 +270,43 @@ def test_desired_changes_come_in_order_to_who_is_subscribed_at_the_time(
 
     with hub_device.at_hub(clean=False) as raw:
         nothing_came(raw)
+
+
+def test_no_change_is_lost_between_subscription_and_get(api: HubClient, hub_device: Device) -> None:
+    changes = 100
+
+    def change() -> None:
+        for number in range(changes):
+            api.got(
+                "PATCH", f"/twins/{hub_device.name}", {"properties": {"desired": {"n": number}}}
+            )
+
+    back_end = threading.Thread(target=change, daemon=True)
+    back_end.start()
+    version = 1
+    while version <= changes:
+        # A fresh connection each time, wherever the back end is by now.
+        with hub_device.at_hub() as raw:
+            raw.subscribe(RESPONSES)
+            raw.subscribe(DESIRED)
+            raw.publish(GET + "1", b"", packet_id=None)
+            told_before, fetched = [], None
+            while fetched is None:
+                topic, body = told(raw)
+                document = json.loads(body)
+                if topic.startswith("$iothub/twin/res/"):
+                    fetched = document["desired"]["$version"]
+                else:
+                    told_before.append(document["$version"])
+            assert fetched >= version
+            assert told_before == sorted(told_before)
+            version = fetched
+            for _ in range(min(10, changes + 1 - fetched)):
+                news = json.loads(told(raw)[1])["$version"]
+                if news > version:  # the client's rule: what it has fetched already, it drops
+                    assert news == version + 1
+                    version = news
+    back_end.join()
 
 
 def test_subscription_of_an_earlier_connection_counts_again(

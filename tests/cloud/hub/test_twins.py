@@ -111,6 +111,14 @@ async def test_waiting_messages_and_model_are_shown(world: CloudWorld, dock: Doc
     assert twin_to_json(scanned[1])["cloudToDeviceMessageCount"] == 0
 
 
+async def test_the_last_of_two_models_named_at_once_stays(world: CloudWorld, dock: Dock) -> None:
+    for model_id in ("dtmi:mooring:Dock;1", None, None, "dtmi:mooring:Dock;2", None):
+        dock.twins.set_model_id(dock.hub, "dock-07", dock.generation_id, model_id)
+    await dock.report(b"{}")
+
+    assert (await dock.twins.get(dock.hub, "dock-07")).model_id is None
+
+
 @pytest.mark.parametrize(
     ("members", "code"),
     [
