@@ -231,3 +231,11 @@ def test_hub_user_name_when_formatted_parses_back(
 def test_parse_when_text_is_arbitrary_raises_nothing_else(text: str) -> None:
     with contextlib.suppress(UserNameMalformed):
         parse_user_name(text)
+
+
+@pytest.mark.parametrize("device_id", ["?", "?a", "a?", "a?b", "?/?m", "a/?m"])
+def test_question_mark_in_an_id_does_not_begin_the_query(device_id: str) -> None:
+    found = parse_user_name(f"hub/{device_id}/?api-version=2021-04-12&DeviceClientType=x%2F%3Fy")
+    assert isinstance(found, HubUserName)
+    assert found.client_id == device_id
+    assert (found.api_version, found.client_type) == ("2021-04-12", "x/?y")

@@ -106,11 +106,12 @@ def _parse_dps(text: str, parts: list[str]) -> DpsUserName:
 
 
 def _parse_hub(text: str) -> HubUserName:
-    left, separator, query = text.partition("/?")
+    host, _, rest = text.partition("/")
+    # The last one: an id may begin with a question mark, values are percent-encoded.
+    identity, separator, query = rest.rpartition("/?")
     if not separator:
-        left, _, query = text.partition("?")
-        left = left.removesuffix("/")
-    host, _, identity = left.partition("/")
+        identity, _, query = rest.partition("?")
+        identity = identity.removesuffix("/")
     pieces = identity.split("/")
     if len(pieces) > 1 and pieces[-1].lower().startswith("api-version="):
         query = pieces.pop()
