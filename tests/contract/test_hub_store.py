@@ -15,12 +15,12 @@ from mooring.cloud.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     Hub,
+    Provisioned,
 )
 from mooring.cloud.hub.store import (
     DeviceActivity,
     HubStore,
     InitialTwinText,
-    Provisioned,
     ProvisionedDevice,
 )
 from mooring.cloud.preconditions import RecordChanged, RecordExists, RecordsFull

@@ -9,9 +9,8 @@ from typing import Any
 from mooring.cloud.dps.hubs import DeviceAssignment, PinnedLeaf
 from mooring.cloud.dps.model import SymmetricKeys
 from mooring.cloud.hub.errors import HubNotFound
-from mooring.cloud.hub.model import AuthenticationType, DeviceAuthentication
+from mooring.cloud.hub.model import AuthenticationType, DeviceAuthentication, Provisioned
 from mooring.cloud.hub.service import HubService
-from mooring.cloud.hub.store import Provisioned
 from mooring.cloud.work import Work
 
 

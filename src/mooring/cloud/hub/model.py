@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 
 from mooring.pki.certificates import Certificate
@@ -120,6 +120,14 @@ class DeviceDraft:
     parent_scope: str | None = None
     initial_tags: Mapping[str, Any] | None = None
     initial_desired: Mapping[str, Any] | None = None
+
+
+class Provisioned(Enum):
+    """What came of the wish of provisioning to have a device."""
+
+    CREATED = "created"
+    CREDENTIALS_CHANGED = "credentials changed"
+    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,10 @@ from mooring.cloud.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     Hub,
+    Provisioned,
     RegistryCounts,
 )
-from mooring.cloud.hub.store import HubStore, InitialTwinText, Provisioned, ProvisionedDevice
+from mooring.cloud.hub.store import HubStore, InitialTwinText, ProvisionedDevice
 from mooring.cloud.hub.twins.errors import twin_invalid
 from mooring.cloud.paging import Page, decode_continuation, encode_continuation, page_size
 from mooring.cloud.preconditions import MAX_TRIES, RecordChanged, RecordExists, RecordsFull

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from mooring.cloud.hub.certificates.store import HubCertificateStore
@@ -20,6 +19,7 @@ from mooring.cloud.hub.model import (
     DeviceIdentity,
     Hub,
     PartitionInfo,
+    Provisioned,
     RegistryCounts,
     TelemetryEvent,
 )
@@ -63,14 +63,6 @@ class ProvisionedDevice:
 
 Saved: TypeAlias = Callable[[BaseException | None], None]
 """Called on the event loop: None once the change is on disk, else why it is not."""
-
-
-class Provisioned(Enum):
-    """What came of a `ProvisionedDevice`."""
-
-    CREATED = "created"
-    CREDENTIALS_CHANGED = "credentials changed"
-    UNCHANGED = "unchanged"
 
 
 class TelemetryRow(NamedTuple):

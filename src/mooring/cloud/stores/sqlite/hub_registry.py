@@ -16,12 +16,12 @@ from mooring.cloud.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     Hub,
+    Provisioned,
     RegistryCounts,
 )
 from mooring.cloud.hub.store import (
     DeviceActivity,
     InitialTwinText,
-    Provisioned,
     ProvisionedDevice,
 )
 from mooring.cloud.preconditions import RecordExists, RecordsFull, check_replaces
