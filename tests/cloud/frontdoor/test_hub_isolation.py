@@ -252,6 +252,10 @@ def test_intruder_hears_and_changes_nothing_of_the_victim(
         answer = calling.result(10)
         intruder.listen()
         victim.listen()
+        # Behind all that either has asked to be written.
+        cloud.run(cloud.application.database.write(lambda _connection: None))
+        intruder.listen()
+        victim.listen()
 
     assert asked.payload == json.dumps(SECRET).encode()
     assert message.payload == SECRET.encode()
