@@ -106,7 +106,7 @@ class RawHttp:
             name, _, value = line.partition(":")
             headers.append((name, value.strip()))
         reply = Reply(int(status_line.split(" ")[1]), headers, b"")
-        if reply.status < 200:
+        if reply.status < 200 or reply.status == 204:  # RFC 9110 §6.4.1: without a body
             return reply
         if "transfer-encoding" in reply:
             return Reply(reply.status, headers, self._receive_chunks())

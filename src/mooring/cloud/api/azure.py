@@ -12,6 +12,7 @@ from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.dps.device_api.application import create_device_app
 from mooring.cloud.dps.resource_api.application import create_resource_app
 from mooring.cloud.dps.service_api.application import create_service_app
+from mooring.cloud.hub.device_api.application import create_hub_device_app
 from mooring.cloud.hub.service_api.application import create_hub_service_app
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
@@ -28,14 +29,16 @@ class AzureApis:
 
     `device` has ``/{idScope}/registrations/…``, `service` ``/enrollments…``,
     ``/enrollmentGroups…`` and ``/registrations…``, `resource` ``/subscriptions/…`` and
-    ``/providers/…``, `hub_service` what `HUB_COLLECTIONS` begin. Each bounds the bodies that it
-    reads, and answers errors in its own shape.
+    ``/providers/…``, `hub_device` ``/devices/{deviceId}/messages/…``, `hub_service` what else
+    `HUB_COLLECTIONS` begin. Each bounds the bodies that it reads, and answers errors in its own
+    shape.
     """
 
     device: ASGIApp
     service: ASGIApp
     resource: ASGIApp
     hub_service: ASGIApp
+    hub_device: ASGIApp
 
     def serving(self, path: str) -> ASGIApp | None:
         """Return what serves `path`, or None; the case of the names does not matter."""
@@ -46,6 +49,9 @@ class AzureApis:
         if first in RESOURCE_ROOTS:
             return self.resource
         if first in HUB_COLLECTIONS:
+            below = rest.split("/", 2)
+            if first == "devices" and len(below) > 2 and below[1].lower() == "messages":
+                return self.hub_device
             return self.hub_service
         if first and rest.partition("/")[0].lower() == "registrations":
             return self.device
@@ -72,5 +78,6 @@ def create_azure_app(services: CloudServices) -> ASGIApp:
         service=create_service_app(services),
         resource=create_resource_app(services),
         hub_service=create_hub_service_app(services),
+        hub_device=create_hub_device_app(services),
     )
     return FailureGuard(apis, fail=failure_answer)

@@ -134,6 +134,15 @@ def format_property_bag(bag: PropertyBag) -> str:
     return "&".join(pieces)
 
 
+def message_bytes(body: bytes, bag: PropertyBag) -> int:
+    """Return the size of a message as Azure counts it: its body, and its properties decoded.
+
+    Of system properties the values count, of the sender's own the names as well.
+    """
+    texts = (*bag.system.values(), *bag.application.values(), *bag.application)
+    return len(body) + sum(len(text.encode()) for text in texts if text)
+
+
 def _format_piece(key: str, value: str | None) -> str:
     if value is None:
         return quote(key, safe="")

@@ -20,6 +20,7 @@ from mooring.protocol.azure.property_bag import (
     MAX_PROPERTIES,
     PropertyBag,
     format_property_bag,
+    message_bytes,
 )
 from mooring.protocol.azure.timestamps import format_timestamp
 
@@ -88,15 +89,6 @@ def new_message(
         properties=format_property_bag(bag),
         body=draft.body,
     )
-
-
-def message_bytes(body: bytes, bag: PropertyBag) -> int:
-    """Return the size of a message as Azure counts it: its body, and its properties decoded.
-
-    Of system properties the values count, of the sender's own the names as well.
-    """
-    texts = (*bag.system.values(), *bag.application.values(), *bag.application)
-    return len(body) + sum(len(text.encode()) for text in texts if text)
 
 
 def _bag(device_id: str, draft: MessageDraft) -> PropertyBag:

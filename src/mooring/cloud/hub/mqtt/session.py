@@ -25,7 +25,7 @@ from mooring.cloud.hub.mqtt.telemetry import (
     RETAIN_PROPERTY,
     TelemetrySender,
     is_readable,
-    message_bytes,
+    packet_bytes,
     with_property,
 )
 from mooring.cloud.hub.mqtt.twins import TwinExchange
@@ -151,7 +151,7 @@ class HubSession:
             if qos < 2 and topic.startswith(prefix):
                 properties = topic[prefix_size:]
                 length = len(body) + len(properties)
-                if (length <= max_bytes or message_bytes(packet, prefix_size) <= max_bytes) and (
+                if (length <= max_bytes or packet_bytes(packet, prefix_size) <= max_bytes) and (
                     not properties or is_readable(properties)
                 ):
                     if retain:

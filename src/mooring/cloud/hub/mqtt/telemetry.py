@@ -12,7 +12,7 @@ from mooring.cloud.hub.mqtt.endings import not_stored
 from mooring.cloud.hub.telemetry import TelemetryLog
 from mooring.protocol.azure.errors import AzureError, TopicMalformed
 from mooring.protocol.azure.hub_topics import Telemetry, parse_device_publish, telemetry_prefix
-from mooring.protocol.azure.property_bag import parse_property_bag
+from mooring.protocol.azure.property_bag import message_bytes, parse_property_bag
 from mooring.protocol.mqtt.packets import Publish, Will
 from mooring.runtime.logs import get_logger
 
@@ -158,17 +158,13 @@ def is_readable(properties: str) -> bool:
     return True
 
 
-def message_bytes(packet: Publish, prefix_size: int) -> int:
-    """Return the size of a message as Azure counts it: its body, and its properties decoded.
-
-    Of system properties the values count, of the device's own the names as well.
-    """
+def packet_bytes(packet: Publish, prefix_size: int) -> int:
+    """Return the size of a message whose properties begin at `prefix_size` of the topic."""
     try:
         bag = parse_property_bag(packet.topic[prefix_size:])
     except AzureError:
         return len(packet.payload)
-    values = (*bag.system.values(), *bag.application.values(), *bag.application)
-    return len(packet.payload) + sum(len(value.encode()) for value in values if value)
+    return message_bytes(packet.payload, bag)
 
 
 def with_property(properties: str, extra: str) -> str:

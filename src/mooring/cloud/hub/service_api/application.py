@@ -37,12 +37,11 @@ from mooring.cloud.hub.service_api import (
 )
 from mooring.cloud.hub.service_api.access import authorize
 from mooring.cloud.hub.service_api.requests import (
-    ApiVersionInvalid,
     MediaTypeUnsupported,
     Operation,
     ServiceRequest,
+    check_api_version,
 )
-from mooring.protocol.azure.api_versions import is_api_version
 from mooring.protocol.azure.error_codes import HubErrorCode
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import encode_json
@@ -125,7 +124,7 @@ class _ServiceApi:
                 right=operation.right,
                 clock=services.clock,
             )
-        _check_api_version(request.query_params.getlist("api-version"))
+        check_api_version(request.query_params.getlist("api-version"))
         answer = await operation.handler(
             ServiceRequest(
                 services=services,
@@ -154,19 +153,6 @@ def _wrong_method(method: str, operations: Sequence[Operation]) -> Response:
         f"The path does not allow {method}. Use {allowed}, or add the id that is missing.",
         shape=operations[0].shape,
         headers={"allow": allowed},
-    )
-
-
-def _check_api_version(given: Sequence[str]) -> None:
-    """Return if there is an api-version. Raises ApiVersionInvalid."""
-    if given and is_api_version(given[-1]):
-        return
-    raise ApiVersionInvalid(
-        f"api-version: {quoted(given[-1])} is not a version of this API."
-        if given
-        else "api-version: missing.",
-        "Send a date, perhaps with -preview: ?api-version=2021-04-12.",
-        field="api-version",
     )
 
 

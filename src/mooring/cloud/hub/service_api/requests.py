@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from mooring.cloud.api.hub_errors import ErrorShape
 from mooring.cloud.api.validation import first_fault
 from mooring.cloud.hub.errors import HubError, InputInvalid
 from mooring.cloud.hub.model import Hub
+from mooring.protocol.azure.api_versions import is_api_version
 from mooring.protocol.azure.error_codes import HubErrorCode
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import (
@@ -167,3 +168,16 @@ def read_document(model: type[Body], document: JsonValue, *, where: str = "") ->
     except ValidationError as error:
         fault = first_fault(error, where)
         raise InputInvalid(fault.message, fault.remedy, field=fault.field) from None
+
+
+def check_api_version(given: Sequence[str]) -> None:
+    """Return if there is an api-version. Raises ApiVersionInvalid."""
+    if given and is_api_version(given[-1]):
+        return
+    raise ApiVersionInvalid(
+        f"api-version: {quoted(given[-1])} is not a version of this API."
+        if given
+        else "api-version: missing.",
+        "Send a date, perhaps with -preview: ?api-version=2021-04-12.",
+        field="api-version",
+    )
