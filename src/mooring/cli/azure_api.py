@@ -106,7 +106,7 @@ class AzureApi(ApiClient):
         return Refusal(
             info.get("code") or code,
             info.get("message") or body.message,
-            info.get("remedy") or _REMEDIES.get(response.status_code, _SEE_MESSAGE),
+            info.get("remedy") or REMEDIES.get(response.status_code, _SEE_MESSAGE),
             field=info.get("field"),
             tracking_id=body.tracking_id,
         )
@@ -127,15 +127,18 @@ def _read_resource_refusal(error: Mapping[str, Any]) -> Refusal:
 
 
 def _code_of(error_code: int | None, status: int) -> str:
-    """Return the name of Azure's number as codes are spelled here: ``enrollment-exists``."""
+    """Return the name of Azure's number, or else the HTTP status."""
     name = next((code.wire_name for code in DpsErrorCode if code == error_code), None)
-    if name is None:
-        return f"http-{status}"
+    return f"http-{status}" if name is None else spelled_here(name)
+
+
+def spelled_here(name: str) -> str:
+    """Return Azure's name of an error as codes are spelled here: ``enrollment-exists``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 _SEE_MESSAGE = "Do as the message says; `mooring dps --help` has the commands."
-_REMEDIES = {
+REMEDIES = {
     401: "Give a token that is valid: --token, or the owner's by --state.",
     403: "Use the owner token, or a policy with that right.",
     404: "Correct the name; the list shows those that there are.",
@@ -178,20 +181,34 @@ def open_azure_api(
     resource_id = RESOURCE_ID
     if url is None:
         facts = read_facts(state, "cloud")
-        try:
-            url, resource_id = _url_here(facts), str(facts["resource_id"])
-        except (KeyError, IndexError):
-            raise CommandError(
-                "cloud-outdated",
-                f"The cloud in {state} was started by an older version, without HTTPS.",
-                "Start it again.",
-            ) from None
-        trust = trust or trusted_file(facts)
-    elif not url.lower().startswith("https://"):
+        resource_id = str(facts.get("resource_id") or RESOURCE_ID)
+        url, trust = https_here(state, facts), trust or trusted_file(facts)
+    check_https(url)
+    return AzureApi(url, find_token("cloud", state, token), resource_id=resource_id, trust=trust)
+
+
+def https_here(state: Path, facts: Mapping[str, Any]) -> str:
+    """Return the HTTPS address of the cloud in `state`, which wrote `facts`.
+
+    Raises:
+        CommandError: It has none.
+    """
+    try:
+        return _url_here(facts)
+    except (KeyError, IndexError):
+        raise CommandError(
+            "cloud-outdated",
+            f"The cloud in {state} was started by an older version, without HTTPS.",
+            "Start it again.",
+        ) from None
+
+
+def check_https(url: str) -> None:
+    """Return if `url` is one of HTTPS. Raises UsageError."""
+    if not url.lower().startswith("https://"):
         raise UsageError(
             "url-not-https",
             f"--url {url!r} does not begin with https://.",
             "Give the address of the cloud's HTTPS port: service_url of `mooring cloud info`.",
             field="--url",
         )
-    return AzureApi(url, find_token("cloud", state, token), resource_id=resource_id, trust=trust)

@@ -25,6 +25,7 @@ import typer
 from mooring.cli.api import ApiClient, Part
 from mooring.cli.api_access import open_api
 from mooring.cli.azure_api import AzureApi, open_azure_api
+from mooring.cli.hub_api import HubApi, open_hub_api
 from mooring.cli.options import StateOption, TokenOption, TrustOption
 from mooring.cli.output import (
     CommandError,
@@ -156,6 +157,25 @@ class DpsCall(Call):
     def api(self) -> AzureApi:
         """Return a client of both APIs; see `Call.api`."""
         return open_azure_api(self.state, self.url, self.token, self.trust)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubCall(Call):
+    """A call of a hub's service API."""
+
+    url: HttpsUrlOption = None
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            "--hub",
+            help="Name of the hub, the first one unless given; with --url its host name, that of "
+            "the URL unless given.",
+        ),
+    ] = None
+
+    def api(self) -> HubApi:
+        """Return a client of that API; see `Call.api`."""
+        return open_hub_api(self.state, self.url, self.token, self.trust, self.hub)
 
 
 def command(

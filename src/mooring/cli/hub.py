@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from mooring.cli.api import ApiClient
 from mooring.cli.calls import CloudCall, command
+from mooring.cli.hub_query import query
 from mooring.cli.output import CommandError, console, emit_json
 from mooring.cli.records import IfMatchOption, LimitOption, list_pages, path_to
 from mooring.cli.rendering import read_text, short_time
@@ -19,6 +20,7 @@ from mooring.cli.rendering import read_text, short_time
 app = typer.Typer(no_args_is_help=True, help="IoT hubs: their devices and telemetry.")
 device = typer.Typer(no_args_is_help=True, help="Device identities in a hub's registry.")
 app.add_typer(device, name="device")
+command(app)(query)
 
 HubOption = Annotated[
     str | None, typer.Option("--hub", help="Name of the hub; the first one, unless given.")
