@@ -82,7 +82,6 @@ NO_CLIENT_AT_HAND = frozenset(
             "feedback.get",
             "message.purge",
             "method.invoke",
-            "query",
             "twin.get",
             "twin.patch",
             "twin.put",

@@ -81,6 +81,19 @@ const steps = {
       disabled: responseBody.disabledDeviceCount,
     };
   },
+  async query({ text, size, twins }) {
+    const query = registry.createQuery(text, size);
+    const pages = [];
+    let type;
+    while (query.hasMoreResults) {
+      const next = twins ? 'nextAsTwin' : 'next';
+      // Without the token the promise of `next` gives the first page again and again.
+      const { result, message } = await query[next](query.continuationToken);
+      type = message.headers['x-ms-item-type'];
+      pages.push(result.map((row) => (twins ? [row.deviceId, row.version] : row)));
+    }
+    return { type, pages };
+  },
   async bulk({ mode, items }) {
     const devices = items.map(({ name, etag, status }) => ({ deviceId: name, etag, status }));
     let result;
