@@ -37,6 +37,7 @@ IDS = ["a", "ab", "abc", "b", "ba"]
         ("deviceId IN ['b', 'a', 1, 'a']", Candidates(("a", "b"))),
         ("deviceId IN ['b', 'a'] AND DeviceId = 'a' AND tags.x = 1", Candidates(("a",))),
         ("STARTSWITH(deviceId, 'a') AND starts_with(deviceId, 'ab')", Candidates(None, "ab")),
+        ("STARTSWITH(deviceId, 'ab') AND starts_with(deviceId, 'a')", Candidates(None, "ab")),
         ("startswith(deviceId, 'a') AND deviceId = 'b'", Candidates(("b",))),
         ("deviceId NIN ['a']", Candidates()),
         ("deviceId != 'a'", Candidates()),

@@ -200,6 +200,17 @@ async def test_only_devices_that_can_fit_are_read(
     assert one_by_one == found
 
 
+async def test_reading_ends_where_ids_begin_otherwise(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "CHUNK_TWINS", 2)
+    await fleet.add(*NAMES)
+
+    found = await fleet.ids("SELECT deviceId FROM devices WHERE STARTSWITH(deviceId, 'd03')")
+
+    assert (found, fleet.scanned) == (["d03"], 2)
+
+
 async def test_counts_are_those_of_the_registry(fleet: Fleet) -> None:
     await fleet.add(*NAMES[:7])
     await fleet.add(*NAMES[7:], status=DeviceStatus.DISABLED)
