@@ -194,11 +194,16 @@ def _outcomes(run: Run, steps: tuple[Step, ...]) -> list[dict[str, Any]]:
     return run.events
 
 
-def _run_node(program: str, options: dict[str, Any], environment: dict[str, str]) -> Run:
+def need_node() -> None:
+    """Skip the test where the SDKs for Node cannot run."""
     if shutil.which("node") is None:
         pytest.skip("Node is missing: apt-get install nodejs npm")
     if not (HERE / "node" / "node_modules").exists():
         pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
+
+
+def _run_node(program: str, options: dict[str, Any], environment: dict[str, str]) -> Run:
+    need_node()
     return _run(["node", str(HERE / "node" / program), json.dumps(options)], environment)
 
 
