@@ -40,14 +40,19 @@ class TwinOperation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TwinChange:
-    """A change of a twin, on disk already; `body` is that of the twin change event."""
+    """A change of a twin, on disk already."""
 
     hub: Hub
     device_id: str
     operation: TwinOperation
     changed_at: datetime
     version: int
-    body: JsonObject
+    make_body: Callable[[], JsonObject]
+
+    @property
+    def body(self) -> JsonObject:
+        """Return the body of the twin change event; made when it is asked for."""
+        return self.make_body()
 
 
 @dataclass(frozen=True, slots=True)

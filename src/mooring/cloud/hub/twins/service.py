@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from mooring.cloud.hub.activity import ActivityLedger
@@ -177,15 +178,14 @@ class TwinService:
             if result is None:
                 done(None, _translated(error, hub, device_id))
                 return
-            if self._listeners:
-                body = reported_event(
-                    document,
-                    version=result.version,
-                    reported_version=result.reported_version,
-                    at=now,
-                )
-                change = TwinChange(hub, device_id, TwinOperation.UPDATE, now, result.version, body)
-                self._tell(change)
+            body = partial(
+                reported_event,
+                document,
+                version=result.version,
+                reported_version=result.reported_version,
+                at=now,
+            )
+            self._tell(TwinChange(hub, device_id, TwinOperation.UPDATE, now, result.version, body))
             done(result.reported_version, None)
 
         self._store.submit_reported(hub.hub_id, device_id, write, written)
@@ -292,13 +292,13 @@ class TwinService:
                     format_desired_notification(sent, version),
                 )
             )
-        if not self._listeners or (write.tags is None and write.desired is None):
+        if write.tags is None and write.desired is None:
             return
         if write.replace:
-            operation, body = TwinOperation.REPLACE, whole_twin_event(twin)
+            operation, body = TwinOperation.REPLACE, partial(whole_twin_event, twin)
         else:
             operation = TwinOperation.UPDATE
-            body = update_event(twin, TwinUpdate(write.tags, write.desired), write.at)
+            body = partial(update_event, twin, TwinUpdate(write.tags, write.desired), write.at)
         self._tell(TwinChange(hub, device_id, operation, write.at, twin.version, body))
 
     def _shown(self, hub: Hub, twin: Twin) -> Twin:
