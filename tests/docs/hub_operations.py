@@ -82,9 +82,6 @@ NO_CLIENT_AT_HAND = frozenset(
             "feedback.get",
             "message.purge",
             "method.invoke",
-            "twin.get",
-            "twin.patch",
-            "twin.put",
         )
     }
 )

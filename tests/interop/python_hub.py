@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from azure.iot.hub import IoTHubRegistryManager
-from azure.iot.hub.models import ExportImportDevice, QuerySpecification
+from azure.iot.hub.models import ExportImportDevice, QuerySpecification, Twin, TwinProperties
 from msrest.exceptions import HttpOperationError
 
 
@@ -83,6 +83,18 @@ class Steps:
             "errors": [[error.device_id, error.error_code] for error in result.errors],
         }
 
+    def twin(self, name: str) -> dict[str, Any]:
+        """Read a twin."""
+        return _told_twin(self.registry.get_twin(name))
+
+    def patch_twin(self, name: str, etag: str | None = None, **wanted: Any) -> dict[str, Any]:
+        """Merge tags and desired properties into a twin."""
+        return _told_twin(self.registry.update_twin(name, _twin(wanted), etag))
+
+    def replace_twin(self, name: str, etag: str | None = None, **wanted: Any) -> dict[str, Any]:
+        """Replace tags and desired properties of a twin."""
+        return _told_twin(self.registry.replace_twin(name, _twin(wanted), etag))
+
     def _put(
         self, method: str, name: str, wanted: dict[str, Any], *etag: str | None
     ) -> dict[str, Any]:
@@ -124,6 +136,26 @@ def _told(device: Any) -> dict[str, Any]:
         "edge": device.capabilities.iot_edge,
         "scope": device.device_scope,
         "parents": device.parent_scopes,
+    }
+
+
+def _twin(wanted: dict[str, Any]) -> Twin:
+    properties = TwinProperties(desired=wanted.get("desired"))
+    return Twin(tags=wanted.get("tags"), properties=properties)
+
+
+def _told_twin(twin: Twin) -> dict[str, Any]:
+    def values(section: dict[str, Any]) -> dict[str, Any]:
+        assert "$lastUpdated" in section["$metadata"]
+        return {key: value for key, value in section.items() if key != "$metadata"}
+
+    return {
+        "id": twin.device_id,
+        "etag": twin.etag,
+        "version": twin.version,
+        "tags": twin.tags,
+        "desired": values(twin.properties.desired),
+        "reported": values(twin.properties.reported),
     }
 
 

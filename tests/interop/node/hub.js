@@ -48,6 +48,21 @@ function told(found) {
   };
 }
 
+function toldTwin(twin) {
+  const values = ({ $metadata, ...section }) => {
+    if (!$metadata.$lastUpdated) throw new Error('no metadata');
+    return section;
+  };
+  return {
+    id: twin.deviceId,
+    etag: twin.etag,
+    version: twin.version,
+    tags: twin.tags,
+    desired: values(twin.properties.desired),
+    reported: values(twin.properties.reported),
+  };
+}
+
 const bulk = {
   create: (devices) => registry.addDevices(devices),
   update: (devices) => registry.updateDevices(devices, true),
@@ -69,6 +84,13 @@ const steps = {
   async delete({ name }) {
     await registry.delete(name);
     return {};
+  },
+  async twin({ name }) {
+    return toldTwin((await registry.getTwin(name)).responseBody);
+  },
+  async patch_twin({ name, etag, tags, desired }) {
+    const patch = { tags, properties: { desired } };
+    return toldTwin((await registry.updateTwin(name, patch, etag || '*')).responseBody);
   },
   async list() {
     return { ids: (await registry.list()).responseBody.map((found) => found.deviceId) };
