@@ -55,15 +55,8 @@ class PythonSdk:
 
     def run(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
         """Run its program."""
-        return self._run("python_device.py", options)
-
-    def run_twin(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
-        """Run its program for twins."""
-        return self._run("python_twin.py", options)
-
-    def _run(self, program: str, options: dict[str, Any]) -> Run:
         options = {**options, "websockets": self.websockets}
-        return _run([sys.executable, str(HERE / program), json.dumps(options)], {})
+        return _run([sys.executable, str(HERE / "python_device.py"), json.dumps(options)], {})
 
 
 @dataclass(frozen=True)
@@ -93,11 +86,6 @@ class NodeSdk:
         """Run its program; it trusts what NODE_EXTRA_CA_CERTS names."""
         options = {**options, "websockets": self.websockets, "http": self.http}
         return _run_node("device.js", options, cloud.environment())
-
-    def run_twin(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
-        """Run its program for twins."""
-        options = {**options, "websockets": self.websockets}
-        return _run_node("twin.js", options, cloud.environment())
 
 
 Sdk: TypeAlias = PythonSdk | NodeSdk
@@ -165,18 +153,14 @@ def options(
     cloud: ThrowAwayCloud, folder: Path, issued: Issued, registration_id: str, **members: Any
 ) -> dict[str, Any]:
     """Write certificate and key to `folder` and return what the programs take."""
-    return {**_options(cloud, registration_id), **_credential(folder, issued), **members}
-
-
-def hub_options(
-    cloud: ThrowAwayCloud, folder: Path, issued: Issued, device_id: str
-) -> dict[str, Any]:
-    """Write certificate and key to `folder` and return what the hub's own programs take."""
+    cert_file, key_file = folder / "device.pem", folder / "device.key"
+    cert_file.write_text(dump_certificate(issued.certificate))
+    key_file.write_bytes(dump_key(issued.key))
     return {
-        "hub": cloud.address,
-        "deviceId": device_id,
-        "caFile": str(cloud.ca_file),
-        **_credential(folder, issued),
+        **_options(cloud, registration_id),
+        "certFile": str(cert_file),
+        "keyFile": str(key_file),
+        **members,
     }
 
 
@@ -185,13 +169,6 @@ def key_options(
 ) -> dict[str, Any]:
     """Return what the programs take for a device that has a symmetric key, base64."""
     return {**_options(cloud, registration_id), "symmetricKey": symmetric_key, **members}
-
-
-def _credential(folder: Path, issued: Issued) -> dict[str, Any]:
-    cert_file, key_file = folder / "device.pem", folder / "device.key"
-    cert_file.write_text(dump_certificate(issued.certificate))
-    key_file.write_bytes(dump_key(issued.key))
-    return {"certFile": str(cert_file), "keyFile": str(key_file)}
 
 
 def _options(cloud: ThrowAwayCloud, registration_id: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from tests.support.cloud import OwnersClient
 from tests.support.service_api import ServiceClient, signed
 
 from mooring.protocol.azure.connection_strings import parse_connection_string
-from mooring.testing.running import RunningCloud
 
 API_VERSION = "2021-04-12"
 
@@ -32,7 +32,7 @@ class HubClient(ServiceClient):
 
 @contextmanager
 def hub_client(
-    cloud: RunningCloud, authorization: str | None = None, *, hub: int = 0
+    cloud: OwnersClient, authorization: str | None = None, *, hub: int = 0
 ) -> Iterator[HubClient]:
     """Open a client that signs with ``iothubowner``, or sends `authorization`."""
     if authorization is None:
@@ -41,7 +41,7 @@ def hub_client(
         authorization = signed(parts.host_name, parts.shared_access_key, "iothubowner")
     context = ssl.create_default_context(cafile=str(cloud.ca_file))
     with httpx.Client(
-        base_url=cloud.service_url, verify=context, trust_env=False, timeout=30.0
+        base_url=cloud.https_url, verify=context, trust_env=False, timeout=30.0
     ) as client:
         yield HubClient(client, authorization)
 
