@@ -18,7 +18,9 @@ HTTP_HOMES = (
     "cloud/dps/service_api/",
     "cloud/dps/resource_api/",
     "cloud/hub/device_api/",
+    "cloud/hub/resource_api/",
     "cloud/hub/service_api/",
+    "cloud/resource_api/",
 )
 HOMES = {
     "cryptography": ("pki/",),

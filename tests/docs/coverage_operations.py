@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Surface = Literal["Device API", "Service API", "Resource API", "Hub service API"]
+Surface = Literal[
+    "Device API", "Service API", "Resource API", "Hub service API", "Hub resource API"
+]
 
 SERVICE_VERSION = "api-version=2021-10-01"
 RESOURCE_VERSION = "api-version=2022-12-12"

@@ -42,9 +42,10 @@ ENTITY_NOT_FOUND = frozenset(
 
 HEAD = """# Coverage
 
-Every operation of Azure's Device Provisioning Service and of the service API of IoT Hub, what
-Mooring does with it, and which unmodified client calls it in `tests/interop`. This page is written
-by a test that asks a running cloud (`python -m tests.docs.coverage_page docs/coverage.md`).
+Every operation of Azure's Device Provisioning Service and of the service and resource APIs of IoT
+Hub, what Mooring does with it, and which unmodified client calls it in `tests/interop`. This page
+is written by a test that asks a running cloud
+(`python -m tests.docs.coverage_page docs/coverage.md`).
 """
 
 
@@ -99,6 +100,8 @@ class _Probe:
             "resource_id": resource_id,
             "resource_group": resource_id.partition("/providers/")[0],
             "subscription": resource_id.partition("/resourceGroups/")[0],
+            "hubs": "/providers/Microsoft.Devices/IotHubs",
+            "hub_id": resource_id.partition("provisioningServices")[0] + "IotHubs/hub",
         }
         self.trust = ssl.create_default_context(cafile=str(cloud.ca_file))
 

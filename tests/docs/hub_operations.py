@@ -1,4 +1,4 @@
-"""Every operation of a hub's service API."""
+"""Every operation of a hub's service API, and what its resource API has."""
 
 from __future__ import annotations
 
@@ -53,10 +53,54 @@ HUB_SERVICE = tuple(
     for key, title, request, body in _ROWS
 )
 
-OPERATIONS = (*DEVICE, *SERVICE, *RESOURCE, *HUB_SERVICE)
+RESOURCE_VERSION = "api-version=2023-06-30"
+
+_RESOURCE_ROWS = (
+    ("hub-resource.list", "List the hubs of a subscription", "GET {subscription}{hubs}"),
+    ("hub-resource.list-group", "List the hubs of a resource group", "GET {resource_group}{hubs}"),
+    ("hub-resource.get", "Get a hub", "GET {hub_id}"),
+    ("hub-resource.put", "Create or change a hub: policies, settings", "PUT {hub_id}"),
+    ("hub-resource.tags", "Tag a hub", "PATCH {hub_id}"),
+    ("hub-resource.delete", "Delete a hub (always refused)", "DELETE {hub_id}"),
+    ("hub-resource.stats", "Count a hub's devices", "GET {hub_id}/IotHubStats"),
+    ("hub-resource.keys", "List shared access policies with keys", "POST {hub_id}/listkeys"),
+    (
+        "hub-resource.key",
+        "Get a shared access policy with its keys",
+        "POST {hub_id}/IotHubKeys/service/listkeys",
+    ),
+    ("hub-certificate.list", "List CA certificates", "GET {hub_id}/certificates"),
+    ("hub-certificate.get", "Get a CA certificate", "GET {hub_id}/certificates/nobody"),
+    ("hub-certificate.put", "Upload a CA certificate", "PUT {hub_id}/certificates/nobody"),
+    ("hub-certificate.delete", "Delete a CA certificate", "DELETE {hub_id}/certificates/nobody"),
+    (
+        "hub-certificate.code",
+        "Generate a verification code",
+        "POST {hub_id}/certificates/nobody/generateVerificationCode",
+    ),
+    (
+        "hub-certificate.verify",
+        "Verify a CA certificate",
+        "POST {hub_id}/certificates/nobody/verify",
+    ),
+)
+
+HUB_RESOURCE = tuple(
+    Operation(key, "Hub resource API", title, f"{request}?{RESOURCE_VERSION}", {})
+    for key, title, request in _RESOURCE_ROWS
+)
+
+OPERATIONS = (*DEVICE, *SERVICE, *RESOURCE, *HUB_SERVICE, *HUB_RESOURCE)
 
 MAY_BE_MISSING = frozenset(
-    {"device.tpm", "device.csr", "device.amqp", "device.amqp-ws", "private-link.list"}
+    {
+        "device.tpm",
+        "device.csr",
+        "device.amqp",
+        "device.amqp-ws",
+        "private-link.list",
+        "hub-resource.tags",
+    }
     | {
         f"hub.{key}"
         for key in (
@@ -73,7 +117,7 @@ MAY_BE_MISSING = frozenset(
 """What may answer "not implemented"; everything else must be served."""
 
 NO_CLIENT_AT_HAND = frozenset(
-    {"device.https.lookup", "group.bulk"}
+    {"device.https.lookup", "group.bulk", "hub-resource.delete"}
     | {
         f"hub.{key}"
         for key in (

@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 from mooring.cloud.accounts.model import AccessPolicy, AdminToken, ResourceKind
+from mooring.cloud.accounts.policies import PolicyDraft, format_rights, parse_rights
 from mooring.cloud.api.context import Services, owner_only
 
 router = APIRouter(tags=["accounts"])
@@ -21,6 +23,15 @@ class NewToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: str
+
+
+class PolicyBody(BaseModel):
+    """A policy as asked for: rights as Azure lists them, ``"RegistryRead, ServiceConnect"``."""
+
+    model_config = ConfigDict(extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    rights: str
+    primary_key: str | None = None
+    secondary_key: str | None = None
 
 
 class KeyChoice(BaseModel):
@@ -58,6 +69,24 @@ async def list_hub_policies(hub_name: str, services: Services) -> dict[str, Any]
     return {"value": [_policy(policy) for policy in policies]}
 
 
+@router.put("/hubs/{hub_name}/policies/{name}", dependencies=_POLICIES)
+async def put_hub_policy(
+    hub_name: str, name: str, body: PolicyBody, services: Services
+) -> dict[str, Any]:
+    """Create a policy of a hub, or change its rights; keys that are not given are kept."""
+    hub = services.hub.hubs.get(hub_name)
+    draft = PolicyDraft(name, parse_rights(body.rights), body.primary_key, body.secondary_key)
+    return _policy(await services.accounts.put_policy(ResourceKind.HUB, hub.host_name, draft))
+
+
+@router.delete("/hubs/{hub_name}/policies/{name}", dependencies=_POLICIES, status_code=204)
+async def delete_hub_policy(hub_name: str, name: str, services: Services) -> Response:
+    """Delete a policy of a hub: what it signed opens nothing any more."""
+    hub = services.hub.hubs.get(hub_name)
+    await services.accounts.delete_policy(ResourceKind.HUB, hub.host_name, name)
+    return Response(status_code=204)
+
+
 @router.post("/hubs/{hub_name}/policies/{name}/regenerateKey", dependencies=_POLICIES)
 async def regenerate_hub_key(
     hub_name: str, name: str, body: KeyChoice, services: Services
@@ -85,5 +114,5 @@ def _policy(policy: AccessPolicy) -> dict[str, Any]:
         "keyName": policy.name,
         "primaryKey": policy.primary_key,
         "secondaryKey": policy.secondary_key,
-        "rights": ", ".join(policy.rights),
+        "rights": format_rights(policy.rights),
     }

@@ -108,7 +108,9 @@ class AccountService:
             raise TokenNotFound(token_id)
 
     async def ensure_policies(self, kind: ResourceKind, resource: str) -> None:
-        """Give a DPS or hub its default policies with fresh keys, where it lacks them."""
+        """Give a DPS or hub that has no policies its default ones, with fresh keys."""
+        if await self._store.list_policies(kind, resource):
+            return  # one that was deleted stays so
         now = self._clock.now()
         await self._store.add_policies(
             [
@@ -170,6 +172,48 @@ class AccountService:
         """
         stored = await self._store.list_policies(kind, resource)
         return settle_policies(kind, resource, stored, drafts, self._clock.now())
+
+    async def put_policies(
+        self, kind: ResourceKind, resource: str, drafts: Sequence[PolicyDraft]
+    ) -> list[AccessPolicy]:
+        """Have exactly the policies that `drafts` ask for, and return them.
+
+        Raises:
+            PolicyMalformed, OwnerPolicyNeeded: See `mooring.cloud.accounts.policies`.
+        """
+        settled = await self.settle_policies(kind, resource, drafts)
+        await self._store.commit(self.prepare_policies(kind, resource, settled))
+        return settled
+
+    async def put_policy(
+        self, kind: ResourceKind, resource: str, draft: PolicyDraft
+    ) -> AccessPolicy:
+        """Create a policy, or change rights and keys of the one of that name.
+
+        Raises as `put_policies`.
+        """
+        others = await self._drafts(kind, resource, without=draft.name)
+        settled = await self.put_policies(kind, resource, [*others, draft])
+        return next(policy for policy in settled if policy.name.lower() == draft.name.lower())
+
+    async def delete_policy(self, kind: ResourceKind, resource: str, name: str) -> None:
+        """Delete a policy: what it signed opens nothing any more.
+
+        Raises:
+            PolicyNotFound: There is none of this name.
+            OwnerPolicyNeeded: It is the one that may do everything.
+        """
+        self.get_policy(kind, resource, name)
+        await self.put_policies(kind, resource, await self._drafts(kind, resource, without=name))
+
+    async def _drafts(
+        self, kind: ResourceKind, resource: str, *, without: str
+    ) -> list[PolicyDraft]:
+        return [
+            PolicyDraft(policy.name, policy.rights)
+            for policy in await self._store.list_policies(kind, resource)
+            if policy.name.lower() != without.lower()
+        ]
 
     def prepare_policies(
         self, kind: ResourceKind, resource: str, policies: Sequence[AccessPolicy]

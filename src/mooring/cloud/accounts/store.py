@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mooring.cloud.accounts.model import AccessPolicy, AdminToken, ResourceKind
-from mooring.cloud.work import Work
+from mooring.cloud.work import Committer, Work
 
 
-class AccountStore(Protocol):
+class AccountStore(Committer, Protocol):
     """Keeps tokens by id and policies by kind, resource and name. Durable on return."""
 
     async def add_token(self, token: AdminToken, *, limit: int) -> bool:

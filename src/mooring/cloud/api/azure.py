@@ -10,10 +10,12 @@ from mooring.cloud.api.azure_errors import azure_error, failure_answer
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.failures import FailureGuard
 from mooring.cloud.dps.device_api.application import create_device_app
-from mooring.cloud.dps.resource_api.application import create_resource_app
+from mooring.cloud.dps.resource_api.application import PROVISIONING_SERVICES
 from mooring.cloud.dps.service_api.application import create_service_app
 from mooring.cloud.hub.device_api.application import create_hub_device_app
+from mooring.cloud.hub.resource_api.application import HUBS
 from mooring.cloud.hub.service_api.application import create_hub_service_app
+from mooring.cloud.resource_api.application import create_resource_app
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
 SERVICE_COLLECTIONS = frozenset({"enrollments", "enrollmentgroups", "registrations"})
@@ -76,7 +78,7 @@ def create_azure_app(services: CloudServices) -> ASGIApp:
             services.device_requests, services.attempts, services.begun_attempts
         ),
         service=create_service_app(services),
-        resource=create_resource_app(services),
+        resource=create_resource_app(services, PROVISIONING_SERVICES, HUBS),
         hub_service=create_hub_service_app(services),
         hub_device=create_hub_device_app(services),
     )

@@ -1,171 +1,28 @@
-"""The resource API: Azure Resource Manager's paths and shapes for the one DPS of this cloud.
-
-Azure's management SDKs and command lines are its judges. Whoever holds the owner token or an
-admin token gets in; any subscription, any resource group and any api-version are taken.
-"""
+"""All that can be asked of the provisioning service in the resource API."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from mooring.cloud.dps.errors import CertificateNotFound
+from mooring.cloud.dps.resource_api import provider, service
+from mooring.cloud.dps.resource_api.requests import SERVICE, check_service_name, service_id
+from mooring.cloud.resource_api.application import ResourceKind
+from mooring.cloud.resource_api.certificates import CertificateResource, certificate_operations
+from mooring.cloud.resource_api.requests import Operation
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from mooring.cloud.api.body_limit import BodyLimit
-from mooring.cloud.api.context import CloudServices
-from mooring.cloud.api.errors import RequestRefused
-from mooring.cloud.dps.model import DPS_NAME
-from mooring.cloud.dps.resource_api import certificates, provider, service
-from mooring.cloud.dps.resource_api.errors import answer_error
-from mooring.cloud.dps.resource_api.requests import Operation, ResourceRequest
-from mooring.protocol.azure.api_versions import is_api_version
-from mooring.protocol.azure.errors import quoted
-from mooring.protocol.azure.json_documents import encode_json
+_CERTIFICATES = CertificateResource(
+    "DpsCertificate",
+    owner=SERVICE,
+    type_name="Microsoft.Devices/ProvisioningServices/Certificates",
+    owner_id=service_id,
+    of=lambda request: request.services.dps.certificates,
+    not_found=CertificateNotFound,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     *service.OPERATIONS,
-    *certificates.OPERATIONS,
+    *certificate_operations(_CERTIFICATES),
     *provider.OPERATIONS,
 )
 """All that Azure's specification has for a provisioning service."""
 
-
-def create_resource_app(services: CloudServices) -> ASGIApp:
-    """Return the application that serves `services` under ``/subscriptions`` and ``/providers``."""
-    by_path: dict[str, dict[str, Operation]] = {}
-    for operation in OPERATIONS:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
-    router = Router(
-        [_AnyCaseRoute(path, _Endpoint(services, found)) for path, found in by_path.items()],
-        redirect_slashes=False,
-        default=_not_found,
-    )
-    return BodyLimit(router, refuse=_refuse)
-
-
-class _AnyCaseRoute(Route):
-    """A path whose fixed parts may be spelled in any case, as Resource Manager has it."""
-
-    def __init__(self, path: str, endpoint: ASGIApp) -> None:
-        super().__init__(path, endpoint)
-        self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
-
-
-class _Endpoint:
-    """Everything at one path, by method."""
-
-    def __init__(self, services: CloudServices, operations: Mapping[str, Operation]) -> None:
-        self._services = services
-        self._operations = operations
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return
-        except Exception as error:  # noqa: BLE001 - logged, and answered in the API's own shape
-            response = _error_response(error, request.method, scope["path"])
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        caller = self._services.accounts.authenticate(
-            token.strip() if scheme.lower() == "bearer" else None
-        )
-        _check_api_version(request.query_params.getlist("api-version"))
-        operation = self._operations.get(request.method)
-        if operation is None:
-            raise RequestRefused(
-                405,
-                "method-not-allowed",
-                f"The path does not allow {request.method}.",
-                f"Use {' or '.join(sorted(self._operations))}.",
-                headers={"allow": ", ".join(sorted(self._operations))},
-            )
-        if not operation.any_service:
-            _check_service_name(request.path_params.get("provisioningServiceName"))
-        if operation.handler is None:
-            raise RequestRefused(
-                501,
-                "not-implemented",
-                f"This cloud does not offer the operation {operation.name}.",
-                "See the table of operations in docs/coverage.md.",
-            )
-        answer = await operation.handler(
-            ResourceRequest(
-                services=self._services,
-                caller=caller,
-                path=request.path_params,
-                body=await request.body(),
-                if_match=request.headers.get("if-match"),
-                if_none_match=request.headers.get("if-none-match"),
-            )
-        )
-        return Response(
-            None if answer.document is None else encode_json(answer.document),
-            status_code=answer.status,
-            media_type=None if answer.document is None else "application/json",
-            headers={} if answer.etag is None else {"etag": f'"{answer.etag}"'},
-        )
-
-
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    error = RequestRefused(
-        404,
-        "not-found",
-        "There is nothing at this path.",
-        "The provisioning service is at /subscriptions/{subscription}/resourceGroups/{group}"
-        f"/providers/Microsoft.Devices/provisioningServices/{DPS_NAME}.",
-    )
-    response = _error_response(error, scope["method"], scope["path"])
-    await response(scope, receive, send)
-
-
-def _refuse(error: RequestRefused) -> ASGIApp:
-    return _error_response(error, "", "")
-
-
-def _error_response(error: Exception, method: str, path: str) -> Response:
-    answer = answer_error(error, method, path)
-    return Response(
-        encode_json(answer.document),
-        status_code=answer.status,
-        media_type="application/json",
-        headers=answer.headers,
-    )
-
-
-def _check_api_version(given: Iterable[str]) -> None:
-    versions = list(given)
-    if not versions:
-        raise RequestRefused(
-            400,
-            "api-version-missing",
-            "api-version: the query parameter is missing.",
-            "Add ?api-version=2022-12-12, or another version of that shape.",
-            field="api-version",
-        )
-    for version in versions:
-        if not is_api_version(version):
-            raise RequestRefused(
-                400,
-                "api-version-malformed",
-                f"api-version: {quoted(version)} is no api-version.",
-                "Give a date, maybe with -preview: 2022-12-12.",
-                field="api-version",
-            )
-
-
-def _check_service_name(name: str | None) -> None:
-    if name is not None and name.lower() != DPS_NAME:
-        raise RequestRefused(
-            404,
-            "resource-not-found",
-            f"There is no provisioning service {quoted(name)}.",
-            f"The one of this cloud is named {DPS_NAME!r}.",
-            field="provisioningServiceName",
-        )
+PROVISIONING_SERVICES = ResourceKind(OPERATIONS, check_service_name)

@@ -14,7 +14,9 @@ from mooring.cloud.accounts.model import ResourceKind, Right
 from mooring.cloud.accounts.service import AccountService
 from mooring.cloud.api.errors import RequestRefused
 from mooring.cloud.dps.model import LinkedHub
-from mooring.cloud.dps.resource_api.requests import LOCATION
+from mooring.cloud.resource_api.requests import (
+    LOCATION,
+)
 from mooring.protocol.azure.connection_strings import ConnectionString, parse_connection_string
 from mooring.protocol.azure.errors import ConnectionStringMalformed, quoted
 from mooring.protocol.azure.json_documents import JsonValue

@@ -6,9 +6,9 @@ import re
 
 from mooring.cloud.api.errors import RequestRefused
 from mooring.cloud.dps.model import DPS_NAME
-from mooring.cloud.dps.resource_api.requests import (
+from mooring.cloud.dps.resource_api.requests import SERVICE
+from mooring.cloud.resource_api.requests import (
     PROVIDER,
-    SERVICE,
     SUBSCRIPTION,
     Operation,
     ResourceAnswer,

@@ -1,20 +1,13 @@
-"""What an operation of the resource API is given, and what it answers."""
+"""Where the provisioning service is in the resource API."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
-from mooring.cloud.accounts.model import Principal
-from mooring.cloud.api.body_limit import MAX_BODY_BYTES
-from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.errors import RequestRefused
 from mooring.cloud.dps.model import DPS_NAME
-from mooring.protocol.azure.json_documents import JsonObject, decode_object
-from mooring.protocol.azure.json_members import Members
-
-SUBSCRIPTION = "/subscriptions/{subscriptionId}"
-PROVIDER = "/providers/Microsoft.Devices"
+from mooring.cloud.resource_api.requests import PROVIDER, SUBSCRIPTION, ResourceRequest
+from mooring.protocol.azure.errors import quoted
 
 SERVICE = (
     f"{SUBSCRIPTION}/resourceGroups/{{resourceGroupName}}"
@@ -22,91 +15,24 @@ SERVICE = (
 )
 """Path of a provisioning service; any subscription and any resource group are as good."""
 
-CERTIFICATE = SERVICE + "/certificates/{certificateName}"
 
-DEFAULT_RESOURCE_GROUP = "mooring"
-"""Shown where a path names no resource group."""
+def service_id(request: ResourceRequest) -> str:
+    """Return the resource id of the provisioning service, as this caller addresses it."""
+    return SERVICE.format(
+        subscriptionId=request.path["subscriptionId"],
+        resourceGroupName=request.resource_group,
+        provisioningServiceName=DPS_NAME,
+    )
 
 
-LOCATION = "local"
-"""Where everything is; a location that is sent is not kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceRequest:
-    """A request whose caller may make it.
-
-    `path` holds the variable parts of the path by Azure's names. `body` is as it came.
-    """
-
-    services: CloudServices
-    caller: Principal
-    path: Mapping[str, str]
-    body: bytes = field(default=b"", repr=False)
-    if_match: str | None = None
-    if_none_match: str | None = None
-
-    @property
-    def resource_group(self) -> str:
-        """Return the resource group in the path, or the default."""
-        return self.path.get("resourceGroupName", DEFAULT_RESOURCE_GROUP)
-
-    @property
-    def service_id(self) -> str:
-        """Return the resource id of the provisioning service, as this caller addresses it."""
-        return SERVICE.format(
-            subscriptionId=self.path["subscriptionId"],
-            resourceGroupName=self.resource_group,
-            provisioningServiceName=DPS_NAME,
+def check_service_name(path: Mapping[str, str]) -> None:
+    """Return if a path names the one service of this cloud, or none. Raises RequestRefused."""
+    name = path.get("provisioningServiceName")
+    if name is not None and name.lower() != DPS_NAME:
+        raise RequestRefused(
+            404,
+            "resource-not-found",
+            f"There is no provisioning service {quoted(name)}.",
+            f"The one of this cloud is named {DPS_NAME!r}.",
+            field="provisioningServiceName",
         )
-
-    def document(self) -> Members:
-        """Return the body as a JSON object.
-
-        Raises:
-            AzureError: It is none.
-        """
-        return Members(decode_object(self.body, max_bytes=MAX_BODY_BYTES))
-
-    def required_if_match(self) -> str:
-        """Return the If-Match header.
-
-        Raises:
-            RequestRefused: 400, there is none.
-        """
-        if not self.if_match:
-            raise RequestRefused(
-                400,
-                "if-match-missing",
-                "If-Match: the header is missing.",
-                "Send the etag that was read last, or * for any version.",
-                field="If-Match",
-            )
-        return self.if_match
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceAnswer:
-    """A successful answer; `etag` goes into the header of that name."""
-
-    document: JsonObject | None = None
-    status: int = 200
-    etag: str | None = None
-
-
-Handler = Callable[[ResourceRequest], Awaitable[ResourceAnswer]]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation, by the name it has in Azure's specification of the resource API.
-
-    `handler` is None where this cloud does not offer it. With `any_service` the handler itself
-    looks at the name of the provisioning service in the path.
-    """
-
-    name: str
-    method: str
-    path: str
-    handler: Handler | None
-    any_service: bool = False

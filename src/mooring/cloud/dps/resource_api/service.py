@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mooring.cloud.accounts.errors import OwnerOnly
 from mooring.cloud.accounts.model import AccessPolicy, ResourceKind
-from mooring.cloud.accounts.policies import PolicyDraft, format_rights
+from mooring.cloud.accounts.policies import PolicyDraft
 from mooring.cloud.api.errors import RequestRefused
 from mooring.cloud.dps.configuration import Along
 from mooring.cloud.dps.model import DPS_NAME, AllocationPolicy, ServiceRecord
 from mooring.cloud.dps.resource_api.linked_hubs import linked_hub_to_json, read_linked_hubs
-from mooring.cloud.dps.resource_api.requests import (
+from mooring.cloud.dps.resource_api.requests import SERVICE, service_id
+from mooring.cloud.dps.resource_api.service_body import read_service, read_tags
+from mooring.cloud.resource_api.policies import owner_only, policy_to_json
+from mooring.cloud.resource_api.requests import (
     LOCATION,
     PROVIDER,
-    SERVICE,
     SUBSCRIPTION,
     Operation,
     ResourceAnswer,
     ResourceRequest,
 )
-from mooring.cloud.dps.resource_api.service_body import read_service, read_tags
 from mooring.cloud.work import Work
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import JsonValue
@@ -109,21 +109,21 @@ async def delete_service(request: ResourceRequest) -> ResourceAnswer:
 async def list_keys(request: ResourceRequest) -> ResourceAnswer:
     """List the shared access policies with their keys; for the owner token."""
     policies = await _stored_policies(request)
-    return ResourceAnswer({"value": [_policy_to_json(policy, keys=True) for policy in policies]})
+    return ResourceAnswer({"value": [policy_to_json(policy, keys=True) for policy in policies]})
 
 
 async def list_keys_of_policy(request: ResourceRequest) -> ResourceAnswer:
     """Show a shared access policy with its keys; for the owner token."""
-    _owner_only(request)
+    owner_only(request)
     policy = request.services.accounts.get_policy(
         ResourceKind.DPS, request.services.dps.id_scope, request.path["keyName"]
     )
-    return ResourceAnswer(_policy_to_json(policy, keys=True))
+    return ResourceAnswer(policy_to_json(policy, keys=True))
 
 
 OPERATIONS = (
     Operation("IotDpsResource_Get", "GET", SERVICE, get_service),
-    Operation("IotDpsResource_CreateOrUpdate", "PUT", SERVICE, put_service, any_service=True),
+    Operation("IotDpsResource_CreateOrUpdate", "PUT", SERVICE, put_service, any_name=True),
     Operation("IotDpsResource_Update", "PATCH", SERVICE, patch_service),
     Operation("IotDpsResource_Delete", "DELETE", SERVICE, delete_service),
     Operation(
@@ -150,7 +150,7 @@ async def _answer(request: ResourceRequest, record: ServiceRecord) -> ResourceAn
     facts = await request.services.information(False)
     policies = await accounts.list_policies(ResourceKind.DPS, id_scope)
     document: dict[str, JsonValue] = {
-        "id": request.service_id,
+        "id": service_id(request),
         "name": DPS_NAME,
         "type": SERVICE_TYPE,
         "location": LOCATION,
@@ -171,7 +171,7 @@ async def _answer(request: ResourceRequest, record: ServiceRecord) -> ResourceAn
             "serviceOperationsHostName": str(facts["service_url"]).removeprefix("https://"),
             "deviceProvisioningHostName": str(facts["global_endpoint"]),
             "idScope": id_scope,
-            "authorizationPolicies": [_policy_to_json(policy, keys=False) for policy in policies],
+            "authorizationPolicies": [policy_to_json(policy, keys=False) for policy in policies],
             "enableDataResidency": False,
             "disableLocalAuth": False,
         },
@@ -184,23 +184,8 @@ def _wire_policy(policy: AllocationPolicy) -> str:
     return policy.value[:1].upper() + policy.value[1:]
 
 
-def _policy_to_json(policy: AccessPolicy, *, keys: bool) -> dict[str, JsonValue]:
-    document: dict[str, JsonValue] = {"keyName": policy.name}
-    if keys:
-        document["primaryKey"] = policy.primary_key
-        document["secondaryKey"] = policy.secondary_key
-    document["rights"] = format_rights(policy.rights)
-    return document
-
-
-def _owner_only(request: ResourceRequest) -> None:
-    # A key outlives the admin token that read it, which could then be revoked in vain.
-    if not request.caller.is_owner:
-        raise OwnerOnly("shared access policies")
-
-
 async def _stored_policies(request: ResourceRequest) -> list[AccessPolicy]:
-    _owner_only(request)
+    owner_only(request)
     return await request.services.accounts.list_policies(
         ResourceKind.DPS, request.services.dps.id_scope
     )
@@ -216,7 +201,7 @@ def _prepare_policies(request: ResourceRequest, drafts: Sequence[PolicyDraft] | 
         settled = await accounts.settle_policies(ResourceKind.DPS, id_scope, drafts)
         if settled == await accounts.list_policies(ResourceKind.DPS, id_scope):
             return ()
-        _owner_only(request)
+        owner_only(request)
         return (accounts.prepare_policies(ResourceKind.DPS, id_scope, settled),)
 
     return prepare

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mooring.cloud.accounts.policies import PolicyDraft, parse_rights
+from mooring.cloud.accounts.policies import PolicyDraft
 from mooring.cloud.api.errors import RequestRefused
 from mooring.cloud.dps.configuration import check_default_policy
 from mooring.cloud.dps.errors import InputInvalid
 from mooring.cloud.dps.model import AllocationPolicy
+from mooring.cloud.resource_api.policies import read_policies
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_members import Members
 
@@ -41,23 +42,12 @@ def read_service(document: Members) -> ServiceBody:
     """
     properties = document.members("properties") or Members({}, "properties")
     _check_offered(document, properties)
-    # An empty list of policies is what Azure's tools read and send back: never "delete all".
-    policies = properties.objects("authorizationPolicies") or None
     return ServiceBody(
         etag=document.text("etag") or None,
         allocation_policy=_read_allocation_policy(properties),
         tags=read_tags(document),
         linked_hubs=properties.objects("iotHubs"),
-        policies=None if policies is None else [_read_policy(entry) for entry in policies],
-    )
-
-
-def _read_policy(entry: Members) -> PolicyDraft:
-    return PolicyDraft(
-        entry.text("keyName") or "",
-        parse_rights(entry.text("rights") or ""),
-        entry.text("primaryKey") or None,
-        entry.text("secondaryKey") or None,
+        policies=read_policies(properties),
     )
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mooring.cloud.accounts.model import AccessPolicy, AdminToken, ResourceKind, Right
-from mooring.cloud.stores.sqlite.rows import SqliteWork, from_us, to_us
-from mooring.storage.database import Database
+from mooring.cloud.stores.sqlite.rows import SqliteCommitter, SqliteWork, from_us, to_us
 
 _TOKEN = "SELECT token_id, name, digest, created_at FROM admin_token"  # noqa: S105 - a statement
 _POLICY = (
@@ -20,12 +19,8 @@ _INTO_POLICY = (
 )
 
 
-class SqliteAccountStore:
+class SqliteAccountStore(SqliteCommitter):
     """The tables ``admin_token`` and ``access_policy``."""
-
-    def __init__(self, database: Database) -> None:
-        """Keep them in `database`."""
-        self._database = database
 
     async def add_token(self, token: AdminToken, *, limit: int) -> bool:
         """Add `token` unless there are `limit` already; say whether it was added."""

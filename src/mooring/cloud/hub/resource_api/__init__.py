@@ -1,0 +1,1 @@
+"""Hubs in the resource API, as Azure Resource Manager has them."""
