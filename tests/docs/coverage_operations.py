@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Surface = Literal[
-    "Device API", "Service API", "Resource API", "Hub service API", "Hub resource API"
+    "Device API",
+    "Service API",
+    "Resource API",
+    "Hub device API",
+    "Hub service API",
+    "Hub resource API",
 ]
 
 SERVICE_VERSION = "api-version=2021-10-01"

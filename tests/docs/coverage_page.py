@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 from tests.docs.coverage_operations import DEVICE, DEVICE_VERSION, SERVICE_VERSION, Operation
-from tests.docs.hub_operations import OPERATIONS
+from tests.docs.hub_operations import HUB_DEVICE, OPERATIONS
 from tests.support.cloud import CloudProcess, https_port, running_cloud
 from tests.support.rawmqtt import PUBACK, PUBLISH, RawMqtt
 
@@ -112,6 +112,8 @@ class _Probe:
                 self, operation.key.partition(".")[2].replace("-", "_").replace(".", "_")
             )
             return bool(by_key())
+        if operation in HUB_DEVICE and not operation.key.startswith("hub.https"):
+            return bool(getattr(self, operation.key.replace(".", "_"))())
         method, _, path = operation.request.partition(" ")
         return self._is_served(self._request(method, self._filled(path), operation.body))
 
@@ -210,6 +212,68 @@ class _Probe:
         return self._request(
             "PUT", f"/{resource}/register?{DEVICE_VERSION}", members, authorization=token
         )
+
+    # -- the hub's device API ------------------------------------------------------------------
+
+    def hub_mqtt_telemetry(self) -> bool:
+        """Send telemetry."""
+        with self._at_hub("coverage6") as raw:
+            raw.publish("devices/coverage6/messages/events/", b"{}")
+            return raw.expect(PUBACK).kind == PUBACK
+
+    def hub_mqtt_devicebound(self) -> bool:
+        """Subscribe to messages."""
+        with self._at_hub("coverage6") as raw:
+            return raw.subscribe("devices/coverage6/messages/devicebound/#") == 1
+
+    def hub_mqtt_twin(self) -> bool:
+        """Read the twin."""
+        with self._at_hub("coverage6") as raw:
+            raw.subscribe("$iothub/twin/res/#")
+            raw.publish("$iothub/twin/GET/?$rid=1", b"", packet_id=None)
+            return raw.expect(PUBLISH).topic.startswith("$iothub/twin/res/200/")
+
+    def hub_mqtt_methods(self) -> bool:
+        """Subscribe to methods."""
+        with self._at_hub("coverage6") as raw:
+            return raw.subscribe("$iothub/methods/POST/#") == 1
+
+    def hub_x509_thumbprint(self) -> bool:
+        """Connect by a pinned certificate."""
+        device = self.cloud.enroll("coverage7")
+        self.cloud.add_device("coverage7", device.thumbprint)
+        with RawMqtt(
+            self.cloud.address,
+            8883,
+            ca_file=self.cloud.ca_file,
+            cert_file=device.certificate_file,
+            key_file=device.key_file,
+        ) as raw:
+            return raw.connect("coverage7", self._hub_user_name("coverage7")) == 0
+
+    def hub_sas(self) -> bool:
+        """Connect by a token."""
+        with self._at_hub("coverage6"):
+            return True
+
+    @contextmanager
+    def _at_hub(self, name: str) -> Iterator[RawMqtt]:
+        key = secrets.token_bytes(32)
+        keys = {"primaryKey": encode_key(key), "secondaryKey": encode_key(key)}
+        path = f"/devices/{name}?{SERVICE_VERSION}"
+        self._request("DELETE", path, None)
+        self._request("PUT", path, {"authentication": {"symmetricKey": keys}})
+        token = format_sas_token(
+            f"{self.cloud.host_name}/devices/{name}",
+            key,
+            expires_at=datetime.now(UTC) + timedelta(hours=1),
+        )
+        with RawMqtt(self.cloud.address, 8883, ca_file=self.cloud.ca_file) as raw:
+            assert raw.connect(name, self._hub_user_name(name), password=token) == 0
+            yield raw
+
+    def _hub_user_name(self, name: str) -> str:
+        return f"{self.cloud.host_name}/{name}/?api-version=2021-04-12"
 
     # -- HTTP ----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Every operation of a hub's service API, and what its resource API has."""
+"""Every operation of a hub's device and service APIs, and what its resource API has."""
 
 from __future__ import annotations
 
@@ -90,7 +90,46 @@ HUB_RESOURCE = tuple(
     for key, title, request in _RESOURCE_ROWS
 )
 
-OPERATIONS = (*DEVICE, *SERVICE, *RESOURCE, *HUB_SERVICE, *HUB_RESOURCE)
+_DEVICE_ROWS = (
+    ("hub.mqtt.telemetry", "Telemetry over MQTT", "devices/{id}/messages/events/"),
+    (
+        "hub.mqtt.devicebound",
+        "Messages to a device over MQTT",
+        "devices/{id}/messages/devicebound/#",
+    ),
+    ("hub.mqtt.twin", "Twin over MQTT", "$iothub/twin/GET"),
+    ("hub.mqtt.methods", "Direct methods over MQTT", "$iothub/methods/POST/#"),
+    ("hub.https.telemetry", "Telemetry over HTTPS", "POST /devices/nobody/messages/events"),
+    (
+        "hub.https.devicebound",
+        "Receive a message over HTTPS",
+        "GET /devices/nobody/messages/devicebound",
+    ),
+    (
+        "hub.https.complete",
+        "Complete or reject a message over HTTPS",
+        "DELETE /devices/nobody/messages/devicebound/nobody",
+    ),
+    (
+        "hub.https.abandon",
+        "Abandon a message over HTTPS",
+        "POST /devices/nobody/messages/devicebound/nobody/abandon",
+    ),
+    ("hub.x509.thumbprint", "Authentication by X.509, pinned", "mutual TLS"),
+    ("hub.sas", "Authentication by symmetric key", "SAS"),
+)
+
+HUB_DEVICE = tuple(
+    Operation(
+        key,
+        "Hub device API",
+        title,
+        f"{request}?{VERSION}" if key.startswith("hub.https") else request,
+    )
+    for key, title, request in _DEVICE_ROWS
+)
+
+OPERATIONS = (*DEVICE, *SERVICE, *RESOURCE, *HUB_DEVICE, *HUB_SERVICE, *HUB_RESOURCE)
 
 MAY_BE_MISSING = frozenset(
     {
@@ -124,6 +163,10 @@ NO_CLIENT_AT_HAND = frozenset(
             "feedback.abandon",
             "feedback.complete",
             "feedback.get",
+            "https.abandon",
+            "https.complete",
+            "https.devicebound",
+            "https.telemetry",
             "message.purge",
             "method.invoke",
         )
