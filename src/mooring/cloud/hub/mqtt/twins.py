@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from mooring.cloud.hub.mqtt.telemetry import TelemetrySender
     from mooring.cloud.hub.twins.service import TwinService
 
-MAX_WAITING_GETS = 100
-"""GETs of one connection that wait for the patches before them: more than any client has under
-way. Beyond, they are told to slow down (429)."""
+MAX_PATCHES_UNDER_WAY = 32
+"""Patches of one connection that the store works on at one time. A patch of the largest twin takes
+it some 16 ms; those of other devices are not to stand in line behind a thousand of them."""
 
 MAX_BURST_BYTES = 1024 * 1024
 """Twins sent to one connection in one turn of the event loop. One read may hold thousands of GETs,
@@ -45,17 +45,19 @@ _log = get_logger("cloud.hub.mqtt")
 
 
 class TwinExchange:
-    """Twin requests of one connection. A GET sees every patch that was sent before it."""
+    """Twin requests of one connection. A GET sees the patches that were sent before it, no other.
+
+    Requests that cannot be begun yet wait here, counted by the connection's flow control.
+    """
 
     __slots__ = (
-        "_answered",
         "_burst_bytes",
         "_clock",
         "_flow",
-        "_gets",
         "_session",
-        "_submitted",
         "_twins",
+        "_under_way",
+        "_waiting",
     )
 
     def __init__(
@@ -66,35 +68,45 @@ class TwinExchange:
         self._session = session
         self._flow = flow
         self._clock = clock
-        self._submitted = 0
-        self._answered = 0
-        # GETs that wait, each with the number of the last patch before it. Patches are answered
-        # in the order in which they were submitted.
-        self._gets: deque[tuple[int, str]] = deque()
+        self._under_way = 0
+        self._waiting: deque[tuple[TwinGet | ReportedPatch, bytes]] = deque()
         self._burst_bytes = 0
 
     def receive(self, request: TwinGet | ReportedPatch, body: bytes) -> None:
         """Take a request."""
-        if isinstance(request, ReportedPatch):
-            self._patch(request, body)
-        elif self._answered == self._submitted:
-            self._get(request.rid)
-        elif len(self._gets) >= MAX_WAITING_GETS:
-            self._fail(request.rid, _slow_down())
-        else:
-            self._gets.append((self._submitted, request.rid))
+        self._flow.take(1, len(body))
+        self._waiting.append((request, body))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin what may be begun, in order; what waits when the connection ends is dropped.
+
+        Nothing of that was answered, and the device's next connection may have newer values.
+        """
+        if not self._session.is_open:
+            self._waiting.clear()
+        while self._waiting:
+            request, body = self._waiting[0]
+            most = MAX_PATCHES_UNDER_WAY if isinstance(request, ReportedPatch) else 1
+            if self._under_way >= most:
+                return
+            self._waiting.popleft()
+            if isinstance(request, ReportedPatch):
+                self._patch(request, body)
+            else:
+                self._get(request.rid)
+                self._flow.settle(1, len(body))
 
     def _patch(self, request: ReportedPatch, body: bytes) -> None:
         session, rid, size = self._session, request.rid, len(body)
 
         def done(version: int | None, error: BaseException | None) -> None:
-            self._answered += 1
+            self._under_way -= 1
             if error is None:
                 self._answer(rid, 204, b"", version)
             else:
                 self._fail(rid, error)
-            while self._gets and self._gets[0][0] <= self._answered:
-                self._get(self._gets.popleft()[1])
+            self._begin()
             self._flow.settle(1, size)
 
         try:
@@ -108,9 +120,9 @@ class TwinExchange:
             )
         except (HubError, StorageError) as error:
             self._fail(rid, error)
-            return
-        self._submitted += 1
-        self._flow.take(1, size)
+            self._flow.settle(1, size)
+        else:
+            self._under_way += 1
 
     def _get(self, rid: str) -> None:
         session = self._session
