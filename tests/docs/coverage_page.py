@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.docs.coverage_operations import DEVICE, DEVICE_VERSION, SERVICE_VERSION, Operation
+from tests.docs.coverage_operations import (
+    DEVICE,
+    DEVICE_VERSION,
+    RESOURCE_VERSION,
+    SERVICE_VERSION,
+    Operation,
+)
 from tests.docs.hub_operations import HUB_DEVICE, OPERATIONS
 from tests.support.cloud import CloudProcess, https_port, running_cloud
 from tests.support.rawmqtt import PUBACK, PUBLISH, RawMqtt
@@ -242,6 +248,21 @@ class _Probe:
         """Connect by a pinned certificate."""
         device = self.cloud.enroll("coverage7")
         self.cloud.add_device("coverage7", device.thumbprint)
+        return self._connects(device)
+
+    def hub_x509_ca(self) -> bool:
+        """Connect by a certificate that a verified CA has signed."""
+        issuer = self.cloud.enroll_group("coverage8")
+        device = issuer.device("coverage8")
+        hub = f"{self.names['resource_group']}/providers/Microsoft.Devices/IotHubs/hub"
+        certificate = {"certificate": issuer.root_certificate_file.read_text(), "isVerified": True}
+        path = f"{hub}/certificates/coverage8?{RESOURCE_VERSION}"
+        self._request("PUT", path, {"properties": certificate})
+        path = f"/devices/coverage8?{SERVICE_VERSION}"
+        self._request("PUT", path, {"authentication": {"type": "certificateAuthority"}})
+        return self._connects(device)
+
+    def _connects(self, device: Device) -> bool:
         with RawMqtt(
             self.cloud.address,
             8883,
@@ -249,7 +270,8 @@ class _Probe:
             cert_file=device.certificate_file,
             key_file=device.key_file,
         ) as raw:
-            return raw.connect("coverage7", self._hub_user_name("coverage7")) == 0
+            name = device.registration_id
+            return raw.connect(name, self._hub_user_name(name)) == 0
 
     def hub_sas(self) -> bool:
         """Connect by a token."""

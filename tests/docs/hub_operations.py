@@ -116,6 +116,7 @@ _DEVICE_ROWS = (
         "POST /devices/nobody/messages/devicebound/nobody/abandon",
     ),
     ("hub.x509.thumbprint", "Authentication by X.509, pinned", "mutual TLS"),
+    ("hub.x509.ca", "Authentication by X.509, of a verified CA", "mutual TLS"),
     ("hub.sas", "Authentication by symmetric key", "SAS"),
 )
 
@@ -168,7 +169,6 @@ NO_CLIENT_AT_HAND = frozenset(
             "https.devicebound",
             "https.telemetry",
             "message.purge",
-            "method.invoke",
         )
     }
 )

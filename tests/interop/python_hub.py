@@ -12,7 +12,13 @@ import sys
 from typing import Any
 
 from azure.iot.hub import IoTHubRegistryManager
-from azure.iot.hub.models import ExportImportDevice, QuerySpecification, Twin, TwinProperties
+from azure.iot.hub.models import (
+    CloudToDeviceMethod,
+    ExportImportDevice,
+    QuerySpecification,
+    Twin,
+    TwinProperties,
+)
 from msrest.exceptions import HttpOperationError
 
 
@@ -94,6 +100,17 @@ class Steps:
     def replace_twin(self, name: str, etag: str | None = None, **wanted: Any) -> dict[str, Any]:
         """Replace tags and desired properties of a twin."""
         return _told_twin(self.registry.replace_twin(name, _twin(wanted), etag))
+
+    def invoke(self, name: str, method: str, payload: Any) -> dict[str, Any]:
+        """Call a direct method."""
+        call = CloudToDeviceMethod(
+            method_name=method,
+            payload=payload,
+            response_timeout_in_seconds=20,
+            connect_timeout_in_seconds=10,
+        )
+        result = self.registry.invoke_device_method(name, call)
+        return {"status": result.status, "payload": result.payload}
 
     def _put(
         self, method: str, name: str, wanted: dict[str, Any], *etag: str | None

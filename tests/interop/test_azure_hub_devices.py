@@ -20,7 +20,7 @@ from tests.support.cloud import CloudProcess
 from tests.support.hub_api import HubClient, hub_client
 
 from mooring.pki.certificates import dump_certificate, sha256_thumbprint
-from mooring.pki.issuing import issue_root
+from mooring.pki.issuing import Issuer, issue_device, issue_root
 from mooring.pki.keys import dump_key
 from mooring.pki.names import Subject
 
@@ -32,6 +32,8 @@ SDKS = {
     "node": NodeHubDevice(),
     "nodews": NodeHubDevice(websockets=True),
 }
+HUB_RESOURCE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/hub"
+
 SDK = PythonHubDevice | NodeHubDevice
 
 
@@ -221,6 +223,31 @@ def _expect_telemetry(sdk: SDK, cloud: CloudProcess, proof: dict[str, Any]) -> N
         device.do("send", body="in", properties={})
         device.do("close")
     assert [event["body"] for event in cloud.telemetry(proof["deviceId"])] == ["in"]
+
+
+@pytest.mark.exercises("azure-iot-device (PyPI)", "hub.x509.ca")
+@pytest.mark.exercises("azure-iot-device-mqtt (npm)", "hub.x509.ca")
+def test_device_of_a_verified_ca_gets_in(
+    sdk: SDK, cloud: CloudProcess, api: HubClient, tmp_path: Path
+) -> None:
+    name = f"chained{secrets.token_hex(3)}"
+    now = datetime.now(UTC)
+    root = issue_root(Subject(common_name=f"ca{name}", organization="Quay"), now=now)
+    issuer = Issuer(root.certificate, root.key)
+    leaf = issue_device(Subject(common_name=name, organization="Quay"), issuer, now=now)
+    certificate = {"certificate": dump_certificate(root.certificate), "isVerified": True}
+    added = api.call(
+        "PUT",
+        f"{HUB_RESOURCE}/certificates/{name}",
+        {"properties": certificate},
+        authorization=f"Bearer {cloud.owner_token}",
+        api_version="2023-06-30",
+    )
+    assert added.status_code == 201, added.text
+    api.created(name, authentication={"type": "certificateAuthority"})
+    files = write_credential(tmp_path, dump_certificate(leaf.certificate), dump_key(leaf.key))
+
+    _expect_telemetry(sdk, cloud, {"deviceId": name, **files})
 
 
 def test_device_goes_on_after_the_cloud_was_started_again_without_subscribing_anew(
