@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from mooring.cli import hub_policy
 from mooring.cli.api import ApiClient
 from mooring.cli.calls import CloudCall, command
 from mooring.cli.hub_query import query
@@ -20,6 +21,7 @@ from mooring.cli.rendering import read_text, short_time
 app = typer.Typer(no_args_is_help=True, help="IoT hubs: their devices and telemetry.")
 device = typer.Typer(no_args_is_help=True, help="Device identities in a hub's registry.")
 app.add_typer(device, name="device")
+app.add_typer(hub_policy.app, name="policy")
 command(app)(query)
 
 HubOption = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import stat
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from mooring.cloud.accounts.errors import (
     TokenRefused,
 )
 from mooring.cloud.accounts.model import ResourceKind, Right
+from mooring.cloud.accounts.policies import PolicyDraft
 from mooring.cloud.accounts.service import MAX_TOKENS, AccountService
 from mooring.cloud.stores.sqlite import MIGRATIONS
 from mooring.cloud.stores.sqlite.accounts import SqliteAccountStore
@@ -200,6 +202,34 @@ async def test_regenerate_key_changes_the_chosen_key_only(accounts: AccountServi
     assert after.primary_key == before.primary_key
     assert after.secondary_key != before.secondary_key
     assert accounts.get_policy(ResourceKind.HUB, "hub.example", "service") == after
+
+
+async def test_default_policy_that_was_deleted_does_not_come_back(
+    accounts: AccountService,
+) -> None:
+    await accounts.ensure_policies(ResourceKind.HUB, "hub.example")
+    await accounts.delete_policy(ResourceKind.HUB, "hub.example", "Device")
+
+    await accounts.ensure_policies(ResourceKind.HUB, "hub.example")  # as at the next start
+
+    left = {p.name for p in await accounts.list_policies(ResourceKind.HUB, "hub.example")}
+    assert left == {"iothubowner", "registryRead", "registryReadWrite", "service"}
+
+
+async def test_policy_of_one_hub_is_changed_and_that_of_another_not(
+    accounts: AccountService,
+) -> None:
+    for hub in ("one.example", "two.example"):
+        await accounts.ensure_policies(ResourceKind.HUB, hub)
+    before = {hub: await accounts.list_policies(ResourceKind.HUB, hub) for hub in ("two.example",)}
+
+    draft = PolicyDraft("service", (Right.REGISTRY_READ, Right.SERVICE_CONNECT))
+    former = accounts.get_policy(ResourceKind.HUB, "one.example", "service")
+    changed = await accounts.put_policy(ResourceKind.HUB, "one.example", draft)
+
+    assert changed == replace(former, rights=(Right.REGISTRY_READ, Right.SERVICE_CONNECT))
+    assert accounts.get_policy(ResourceKind.HUB, "one.example", "service") == changed
+    assert await accounts.list_policies(ResourceKind.HUB, "two.example") == before["two.example"]
 
 
 async def test_get_policy_of_another_hub_is_not_found(accounts: AccountService) -> None:

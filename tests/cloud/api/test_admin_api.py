@@ -110,9 +110,14 @@ def test_made_token_opens_the_api_but_not_what_is_the_owners(
         ("POST", "tokens"),
         ("DELETE", "tokens/x"),
         ("GET", "hubs/hub/policies"),
+        ("PUT", "hubs/hub/policies/x"),
+        ("DELETE", "hubs/hub/policies/x"),
     ):
         refused = httpx.request(
-            method, f"{cloud.api_url}/{path}", headers=headers, json={"name": "x"}
+            method,
+            f"{cloud.api_url}/{path}",
+            headers=headers,
+            json={"name": "x", "rights": "RegistryRead"},
         )
         assert_error(refused, 403, "owner-only")
 
@@ -290,6 +295,26 @@ def test_policies_are_shown_to_the_owner_and_a_key_can_be_made_anew(api: httpx.C
         404,
         "policy-not-found",
     )
+
+
+def test_policy_of_a_hub_is_made_changed_and_deleted(api: httpx.Client) -> None:
+    path = "hubs/hub/policies/reader"
+
+    made = api.put(path, json={"rights": "RegistryRead"}).json()
+    assert (made["keyName"], made["rights"]) == ("reader", "RegistryRead")
+    changed = api.put(path.replace("reader", "READER"), json={"rights": "ServiceConnect"}).json()
+
+    assert changed == {**made, "rights": "ServiceConnect"}
+    assert_error(api.put(path, json={"rights": "ServiceConfig"}), 400, "policy-rights-malformed")
+    assert_error(api.put(path, json={"rights": ""}), 400, "policy-rights-malformed")
+    short = {"rights": "RegistryRead", "primaryKey": "AAAA"}
+    assert_error(api.put(path, json=short), 400, "policy-key-malformed")
+    assert changed in api.get("hubs/hub/policies").json()["value"]
+    assert api.delete(path).status_code == 204
+    assert_error(api.delete(path), 404, "policy-not-found")
+    owner = "hubs/hub/policies/iothubowner"
+    assert_error(api.delete(owner), 409, "owner-policy-needed")
+    assert_error(api.put(owner, json={"rights": "RegistryRead"}), 409, "owner-policy-needed")
 
 
 # -- hubs ---------------------------------------------------------------------------------------

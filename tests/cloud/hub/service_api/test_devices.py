@@ -30,6 +30,16 @@ def test_t7_registry(api: HubClient) -> None:
     missing = api.call("GET", path)
     registry_error(missing, 404, "DeviceNotFound")
     assert missing.json()["Message"].startswith("ErrorCode:DeviceNotFound;")
+    api.created("dock-07")
+    api.got("PATCH", "/twins/dock-07", {"tags": {"site": "north"}})
+    counted = api.call(
+        "POST",
+        "/devices/query",
+        {"query": "SELECT COUNT() AS n FROM devices WHERE is_defined(tags.site)"},
+    )
+    assert (counted.status_code, counted.json()) == (200, [{"n": 1}])
+    assert counted.headers["x-ms-item-type"] == "Raw"
+    api.gone(path)
 
 
 def test_new_device_has_every_member_that_azure_gives(api: HubClient, name: str) -> None:
