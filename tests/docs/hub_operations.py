@@ -156,20 +156,5 @@ MAY_BE_MISSING = frozenset(
 )
 """What may answer "not implemented"; everything else must be served."""
 
-NO_CLIENT_AT_HAND = frozenset(
-    {"device.https.lookup", "group.bulk", "hub-resource.delete"}
-    | {
-        f"hub.{key}"
-        for key in (
-            "feedback.abandon",
-            "feedback.complete",
-            "feedback.get",
-            "https.abandon",
-            "https.complete",
-            "https.devicebound",
-            "https.telemetry",
-            "message.purge",
-        )
-    }
-)
+NO_CLIENT_AT_HAND = frozenset({"device.https.lookup", "group.bulk", "hub-resource.delete"})
 """Served, and called by no SDK for Python or Node; our own tests call them."""

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from azure.iot.hub import IoTHubRegistryManager
+from azure.iot.hub import IoTHubHttpRuntimeManager, IoTHubRegistryManager
 from azure.iot.hub.models import (
     CloudToDeviceMethod,
     ExportImportDevice,
@@ -27,6 +27,7 @@ class Steps:
 
     def __init__(self, connection_string: str) -> None:
         self.registry = IoTHubRegistryManager.from_connection_string(connection_string)
+        self.runtime = IoTHubHttpRuntimeManager.from_connection_string(connection_string)
 
     def create(self, name: str, **wanted: Any) -> dict[str, Any]:
         """Create a device."""
@@ -111,6 +112,27 @@ class Steps:
         )
         result = self.registry.invoke_device_method(name, call)
         return {"status": result.status, "payload": result.payload}
+
+    def purge(self, name: str) -> dict[str, Any]:
+        """Delete the messages of a device."""
+        messages = self.runtime.protocol.cloud_to_device_messages
+        result = messages.purge_cloud_to_device_message_queue(name)
+        return {"purged": result.total_messages_purged, "id": result.device_id}
+
+    def feedback(self, settle: str) -> dict[str, Any]:
+        """Receive feedback and ``complete`` or ``abandon`` it."""
+        # The convenience method drops the answer, and the lock token with it.
+        messages = self.runtime.protocol.cloud_to_device_messages
+        response = messages.receive_feedback_notification(raw=True).response
+        if response.status_code == 204:
+            return {"records": []}
+        lock_token = response.headers["ETag"].strip('"')
+        getattr(self.runtime, f"{settle}_feedback_notification")(lock_token)
+        records = [
+            [record["originalMessageId"], record["statusCode"], record["deviceId"]]
+            for record in response.json()
+        ]
+        return {"records": records}
 
     def _put(
         self, method: str, name: str, wanted: dict[str, Any], *etag: str | None

@@ -85,7 +85,7 @@ class NodeSdk:
     def run(self, cloud: ThrowAwayCloud, options: dict[str, Any]) -> Run:
         """Run its program; it trusts what NODE_EXTRA_CA_CERTS names."""
         options = {**options, "websockets": self.websockets, "http": self.http}
-        return _run_node("device.js", options, cloud.environment())
+        return run_node("device.js", options, cloud.environment())
 
 
 Sdk: TypeAlias = PythonSdk | NodeSdk
@@ -113,7 +113,7 @@ class NodeServiceSdk:
     def run(self, cloud: ThrowAwayCloud, *steps: Step) -> list[dict[str, Any]]:
         """Do `steps`; return what is told of each."""
         options = _service_options(cloud, steps)
-        return _outcomes(_run_node("service.js", options, cloud.environment()), steps)
+        return _outcomes(run_node("service.js", options, cloud.environment()), steps)
 
 
 ServiceSdk: TypeAlias = PythonServiceSdk | NodeServiceSdk
@@ -139,7 +139,7 @@ class NodeHubSdk:
     def run(self, cloud: ThrowAwayCloud, *steps: Step) -> list[dict[str, Any]]:
         """Do `steps` at the first hub; return what is told of each."""
         options = _hub_options(cloud, steps)
-        return _outcomes(_run_node("hub.js", options, cloud.environment()), steps)
+        return _outcomes(run_node("hub.js", options, cloud.environment()), steps)
 
 
 HubSdk: TypeAlias = PythonHubSdk | NodeHubSdk
@@ -202,7 +202,8 @@ def need_node() -> None:
         pytest.skip("the Azure SDKs for Node are missing: run tests/install-tools.sh")
 
 
-def _run_node(program: str, options: dict[str, Any], environment: dict[str, str]) -> Run:
+def run_node(program: str, options: dict[str, Any], environment: dict[str, str]) -> Run:
+    """Run a program with Azure's SDKs for Node."""
     need_node()
     return _run(["node", str(HERE / "node" / program), json.dumps(options)], environment)
 
