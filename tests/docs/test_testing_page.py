@@ -26,7 +26,7 @@ def test_examples_of_the_page_run_as_they_stand(tmp_path: Path) -> None:
     suite = Suite(tmp_path)
     tests = [block for block in _blocks("python") if "def test_" in block]
     programs = [block for block in _blocks("python") if "def test_" not in block]
-    assert len(tests) == 5
+    assert len(tests) == 6
     assert len(programs) == 1
     for number, block in enumerate(tests):
         (tmp_path / f"test_example{number}.py").write_text(block)

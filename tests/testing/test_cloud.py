@@ -325,3 +325,37 @@ def test_cloud_runs_where_pytest_is_not_installed() -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("0ne")
+
+
+def test_hub_is_used_as_a_back_end_does(cloud: ThrowAwayCloud) -> None:
+    hub = cloud.hub()
+    assert hub.name == cloud.hub("hub").name == "hub"
+    cloud.add_device("back/end?".replace("/", "."), "AB" * 32)
+    name = "back.end?"
+
+    hub.patch_twin(name, desired={"rate": 5, "old": 1}, tags={"site": "north"})
+    twin = hub.patch_twin(name, desired={"old": None})
+    assert (twin["properties"]["desired"]["rate"], twin["tags"]) == (5, {"site": "north"})
+    assert hub.twin(name)["etag"] == twin["etag"]
+    assert hub.query("SELECT deviceId FROM devices WHERE tags.site = 'north'") == [
+        {"deviceId": name}
+    ]
+    hub.send(name, "go", properties={"job": "1"}, messageId="m")
+    hub.send(name, b"\xff")
+    assert cloud.get_device(name)["cloudToDeviceMessageCount"] == 2
+    assert hub.update(disableDeviceSAS=True)["disableDeviceSAS"] is True
+    assert hub.update(disableDeviceSAS=False)["disableDeviceSAS"] is False
+
+
+def test_hub_that_refuses_says_why(cloud: ThrowAwayCloud) -> None:
+    with pytest.raises(RequestRefused, match="nowhere"):
+        cloud.hub("nowhere")
+    hub = cloud.hub()
+    for call, status, code in (
+        (lambda: hub.twin("nobody"), 404, "DeviceNotFound"),
+        (lambda: hub.invoke("nobody", "ping", connect_timeout_s=0), 404, "DeviceNotFound"),
+        (lambda: hub.query("SELECT"), 400, "ArgumentInvalid"),
+    ):
+        with pytest.raises(RequestRefused) as refused:
+            call()
+        assert (refused.value.status, refused.value.code) == (status, code)

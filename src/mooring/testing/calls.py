@@ -6,6 +6,7 @@ rest.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ TIMEOUT_S = 30.0
 
 SERVICE_API_VERSION = "2021-10-01"
 RESOURCE_API_VERSION = "2022-12-12"
+HUB_API_VERSION = "2021-04-12"
 
 PAGE_SIZE = "x-ms-max-item-count"
 PAGE_ITEMS = 1000
@@ -88,21 +90,10 @@ class CloudCalls:
 
     def group_registrations(self, group_id: str) -> list[dict[str, Any]]:
         """Return the registration records of an enrollment group."""
-        found: list[dict[str, Any]] = []
-        path = f"/registrations/{_id(group_id)}/query"
-        continuation: str | None = ""
-        while continuation is not None:
-            response = self._send(
-                self._azure,
-                "POST",
-                path,
-                parameters={"api-version": SERVICE_API_VERSION},
-                headers={PAGE_SIZE: str(PAGE_ITEMS)}
-                | ({CONTINUATION: continuation} if continuation else {}),
-            )
-            found += response.json()
-            continuation = response.headers.get(CONTINUATION)
-        return found
+        return self._pages(
+            f"/registrations/{_id(group_id)}/query",
+            parameters={"api-version": SERVICE_API_VERSION},
+        )
 
     def put_certificate(
         self, name: str, certificate_pem: str, *, verified: bool = True
@@ -128,6 +119,38 @@ class CloudCalls:
         """Return a device identity."""
         return dict(self.admin("GET", f"hubs/{_id(hub)}/devices/{_id(device_id)}"))
 
+    def hub(
+        self,
+        host_name: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Call the service API of the hub of that host name.
+
+        `timeout_s` is how long the hub itself may wait.
+        """
+        return self._send(
+            self._azure,
+            method,
+            path,
+            body,
+            parameters={"api-version": HUB_API_VERSION},
+            headers={"Host": host_name},
+            timeout_s=TIMEOUT_S + (timeout_s or 0.0),
+        ).json()
+
+    def query(self, host_name: str, text: str) -> list[dict[str, Any]]:
+        """Return all rows of a query over the twins of a hub."""
+        return self._pages(
+            "/devices/query",
+            {"query": text},
+            parameters={"api-version": HUB_API_VERSION},
+            headers={"Host": host_name},
+        )
+
     def telemetry(self, hub: str, **parameters: Any) -> list[dict[str, Any]]:
         """Return stored telemetry, oldest first."""
         return list(self.admin("GET", f"hubs/{_id(hub)}/telemetry", **parameters)["value"])
@@ -152,6 +175,33 @@ class CloudCalls:
             self._azure, method, path, body, parameters={"api-version": SERVICE_API_VERSION}
         ).json()
 
+    def _pages(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        parameters: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of all pages of a query."""
+        found: list[dict[str, Any]] = []
+        continuation: str | None = ""
+        while continuation is not None:
+            page = {PAGE_SIZE: str(PAGE_ITEMS)}
+            if continuation:
+                page[CONTINUATION] = continuation
+            response = self._send(
+                self._azure,
+                "POST",
+                path,
+                body,
+                parameters=parameters,
+                headers={**(headers or {}), **page},
+            )
+            found += response.json()
+            continuation = response.headers.get(CONTINUATION)
+        return found
+
     def _send(
         self,
         client: httpx.Client,
@@ -161,9 +211,12 @@ class CloudCalls:
         *,
         parameters: Mapping[str, Any],
         headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> httpx.Response:
         try:
-            response = client.request(method, path, json=body, params=parameters, headers=headers)
+            response = client.request(
+                method, path, json=body, params=parameters, headers=headers, timeout=timeout_s
+            )
         except httpx.HTTPError as error:
             raise CloudNotRunning(
                 f"The cloud does not answer at {client.base_url}: {error}",
@@ -181,6 +234,11 @@ def _refusal(response: httpx.Response) -> RequestRefused:
         document = response.json()
         if "errorCode" in document:
             return RequestRefused(status, str(document["errorCode"]), document["message"], "")
+        if "iothub-errorcode" in response.headers:
+            code, text = response.headers["iothub-errorcode"], str(document["Message"])
+            if text.startswith("{"):  # twins and methods: JSON in the text
+                text = str(json.loads(text)["message"])
+            return RequestRefused(status, code, text.removeprefix(f"ErrorCode:{code};"), "")
         error = document["error"]
         return RequestRefused(status, error["code"], error["message"], error.get("remedy") or "")
     except (ValueError, KeyError, TypeError):

@@ -25,7 +25,8 @@ from mooring.testing.enrolling import (
     enroll_symmetric_key_group,
     fresh_key,
 )
-from mooring.testing.errors import CloudNotRunning, NotSeenInTime
+from mooring.testing.errors import CloudNotRunning, NotSeenInTime, RequestRefused
+from mooring.testing.hub import HubBackEnd
 
 POLL_S = 0.05
 """How often something that is waited for is looked for."""
@@ -329,6 +330,17 @@ class RunningCloud:
             RequestRefused: With `status` 404: the hub has no such device.
         """
         return self.calls.get_device(hub or self._first_hub, device_id)
+
+    def hub(self, name: str | None = None) -> HubBackEnd:
+        """Return a hub (the first unless named) as back ends see it: twins, methods, messages."""
+        hubs = self._fact("hubs")
+        found = next((row for row in hubs if name in (None, row["name"])), None)
+        if found is None:
+            names = ", ".join(row["name"] for row in hubs)
+            raise RequestRefused(
+                404, "hub-not-found", f"There is no hub {name!r}.", f"There are {names}."
+            )
+        return HubBackEnd(self.calls, found["name"], found["host_name"])
 
     def telemetry(
         self,
