@@ -10,6 +10,7 @@ called after the commit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -175,11 +176,12 @@ class DeviceboundService:
         *,
         holder: object | None = None,
     ) -> list[LockedMessage]:
-        """Give a device up to `limit` of its messages, oldest first, locked for 60 s.
+        """Give a device up to `limit` of its messages, oldest first, under locks.
 
         `generation_id` is that of the identity that was authenticated: a message that was sent to
-        an earlier incarnation of the id is never given to this one, nor the reverse. Call
-        `release` when `holder` goes; without one only settling and time end the locks.
+        an earlier incarnation of the id is never given to this one, nor the reverse. A
+        `holder` has its locks until `release`: over MQTT nothing is sent again while the
+        connection stands. Without one they end after 60 s.
 
         Raises:
             mooring.storage.errors.StorageFailed: The queue cannot be read.
@@ -196,7 +198,7 @@ class DeviceboundService:
             locked=self._locks.messages(key),
             limit=limit,
         )
-        ends_at = now + LOCK_DURATION.total_seconds()
+        ends_at = now + LOCK_DURATION.total_seconds() if holder is None else math.inf
         return [
             LockedMessage(
                 self._locks.lock(key, message.message_key, ends_at=ends_at, holder=holder).token,
