@@ -25,7 +25,6 @@ def authorize(
     host: str,
     path: str,
     right: Right,
-    local_auth: bool,
     clock: Clock,
 ) -> None:
     """Return if the holder of `authorization` may do at `path` of `hub` what needs `right`.
@@ -33,12 +32,11 @@ def authorize(
     Args:
         accounts: Has the policies and the bearer tokens.
         hub: The hub that the request is for.
-        settings: Says whether its policies open anything.
+        settings: Says whether its policies open anything (Azure: ``disableLocalAuth``).
         authorization: The header, or None.
         host: The header ``Host``: a token may be for what was dialled, besides for the hub.
         path: Decoded once, segment by segment.
         right: What the operation needs.
-        local_auth: Whether shared access policies open anything (Azure: ``disableLocalAuth``).
         clock: Says when a token has ended.
 
     Raises:
@@ -57,13 +55,6 @@ def authorize(
             "local-auth-disabled",
             f"hub {hub.name!r} takes no token of a shared access policy (disableLocalAuth)",
             "Use a bearer token of this cloud, or allow policies in the hub's settings.",
-        )
-
-    if not local_auth:
-        raise SignatureRefused(
-            "local-auth-disabled",
-            f"hub {hub.name!r} takes no shared access signatures (disableLocalAuth)",
-            "Use a bearer token, or allow them in the hub's settings.",
         )
 
     def find_policy(name: str) -> AccessPolicy | None:

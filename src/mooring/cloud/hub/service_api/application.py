@@ -122,7 +122,6 @@ class _ServiceApi:
                 # A slash within an id stays one segment: no token for a part of it opens it.
                 path="/" + "/".join(segment.replace("/", "%2F") for segment in segments),
                 right=operation.right,
-                local_auth=not services.hub.settings.of(hub).disable_local_auth,
                 clock=services.clock,
             )
         check_api_version(request.query_params.getlist("api-version"))
