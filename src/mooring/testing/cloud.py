@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from mooring.runtime.loopback import NoAddressFree, lend_loopback_address
 from mooring.testing.errors import CloudNotStarted, Port443NotPermitted
+from mooring.testing.facts import not_running
 from mooring.testing.process import CloudProcess
-from mooring.testing.running import RunningCloud, not_running
+from mooring.testing.running import RunningCloud
 from mooring.testing.settings import checked_variables, ports_of
 
 
