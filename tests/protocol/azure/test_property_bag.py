@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mooring.protocol.azure.errors import PropertyBagMalformed
@@ -16,6 +16,7 @@ from mooring.protocol.azure.property_bag import (
     SYSTEM_PROPERTIES,
     PropertyBag,
     format_property_bag,
+    is_property_bag,
     parse_property_bag,
 )
 
@@ -138,3 +139,23 @@ def test_bag_when_formatted_parses_back(
 def test_parse_when_text_is_arbitrary_raises_nothing_else(text: str) -> None:
     with contextlib.suppress(PropertyBagMalformed):
         parse_property_bag(text)
+
+
+@given(st.text("ab%2475EFxyz=&&==%%\x00\x7f\x9fé", max_size=40) | st.text(max_size=40))
+@example("=")
+@example("&=a")
+@example("%3D=1")
+@example("a=%C3&b=%A9")
+@example("%c3%a9=1")
+@example("%7F")
+@example("%7f=1")
+@example("a=\x00")
+@example("&".join("a" * (MAX_PROPERTIES + 1)))
+@example("&".join("a" * MAX_PROPERTIES))
+def test_is_property_bag_when_text_is_arbitrary_agrees_with_parsing(text: str) -> None:
+    try:
+        parse_property_bag(text)
+    except PropertyBagMalformed:
+        assert not is_property_bag(text)
+    else:
+        assert is_property_bag(text)

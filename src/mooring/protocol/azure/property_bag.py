@@ -51,6 +51,13 @@ SYSTEM_PROPERTIES: Mapping[str, str] = MappingProxyType(
 
 _WIRE_KEYS = {name: key for key, name in SYSTEM_PROPERTIES.items()}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PLAIN = r"[^%&\x00-\x1f\x7f-\x9f]*"
+_PLAIN_KEY = r"[^%&=\x00-\x1f\x7f-\x9f]*"
+_ESCAPE = r"%(?:[2-6][0-9A-Fa-f]|7[0-9A-Ea-e])"
+_PIECE = f"(?=[^=]){_PLAIN_KEY}(?:{_ESCAPE}{_PLAIN_KEY})*(?:={_PLAIN}(?:{_ESCAPE}{_PLAIN})*)?"
+_ORDINARY = re.compile(f"{_PIECE}(?:&{_PIECE})*")
+"""Well-formed bags as devices send them: what is encoded is ASCII, nothing is a control character.
+Each character can be matched in one way only, so it takes no longer than the text is long."""
 _NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 
@@ -87,6 +94,20 @@ def parse_property_bag(text: str) -> PropertyBag:
     if len(text) <= MAX_CACHED_CHARS:
         return _parse_cached(text)
     return _parse(text)
+
+
+def is_property_bag(text: str) -> bool:
+    """Return whether `parse_property_bag` takes `text`, an order of magnitude faster.
+
+    For messages that are stored as they came: message ids differ, so that no cache helps.
+    """
+    if text.count("&") < MAX_PROPERTIES and _ORDINARY.fullmatch(text):
+        return True
+    try:
+        parse_property_bag(text)
+    except PropertyBagMalformed:
+        return False
+    return True
 
 
 def _parse(text: str) -> PropertyBag:

@@ -12,7 +12,11 @@ from mooring.cloud.hub.mqtt.endings import not_stored
 from mooring.cloud.hub.telemetry import TelemetryLog
 from mooring.protocol.azure.errors import AzureError, TopicMalformed
 from mooring.protocol.azure.hub_topics import Telemetry, parse_device_publish, telemetry_prefix
-from mooring.protocol.azure.property_bag import message_bytes, parse_property_bag
+from mooring.protocol.azure.property_bag import (
+    is_property_bag,
+    message_bytes,
+    parse_property_bag,
+)
 from mooring.protocol.mqtt.packets import Publish, Will
 from mooring.runtime.logs import get_logger
 
@@ -149,13 +153,8 @@ def will_message(will: Will, device_id: str) -> TelemetryMessage:
 
 def is_readable(properties: str) -> bool:
     """Return whether the properties of telemetry are well formed."""
-    if "+" in properties or "#" in properties:  # [MQTT-3.3.2-2]
-        return False
-    try:
-        parse_property_bag(properties)
-    except AzureError:
-        return False
-    return True
+    # No wildcard in the topic of a PUBLISH [MQTT-3.3.2-2].
+    return "+" not in properties and "#" not in properties and is_property_bag(properties)
 
 
 def packet_bytes(packet: Publish, prefix_size: int) -> int:
