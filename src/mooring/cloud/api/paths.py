@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from urllib.parse import unquote
 
 from starlette.types import Scope
@@ -25,16 +26,26 @@ def match_path(template: str, segments: Sequence[str]) -> dict[str, str] | None:
 
     The fixed parts may be spelled in any case, and a slash may follow a collection: SDKs differ.
     """
-    given = list(segments)
-    if len(given) == 2 and not given[1]:
-        del given[1]
-    wanted = template.split("/")[1:]
-    if len(given) != len(wanted):
+    wanted = _parts(template)
+    count = 1 if len(segments) == 2 and not segments[1] else len(segments)
+    if count != len(wanted):
         return None
     ids = {}
-    for part, text in zip(wanted, given, strict=True):
-        if part.startswith("{") and text:
-            ids[part[1:-1]] = text
-        elif part.lower() != text.lower():
+    for (part, name), text in zip(wanted, segments, strict=False):
+        if name is not None and text:
+            ids[name] = text
+        elif part != text.lower():
             return None
     return ids
+
+
+@cache
+def _parts(template: str) -> tuple[tuple[str, str | None], ...]:
+    """Return each part of a template: in lower case, and what it is called where it is variable.
+
+    There are dozens of templates, and each request is compared with all of them.
+    """
+    return tuple(
+        (part.lower(), part[1:-1] if part.startswith("{") else None)
+        for part in template.split("/")[1:]
+    )
