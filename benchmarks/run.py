@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 
 import connect
+import fleet
 import idle_memory
+import methods
 import million
 import registration
 import storm
 import telemetry
+import twins
 from harness.bench import main
 
 if __name__ == "__main__":
@@ -17,7 +20,10 @@ if __name__ == "__main__":
         main(
             connect.measure,
             telemetry.measure,
+            methods.measure,
+            twins.measure,
             idle_memory.measure,
+            fleet.measure,
             registration.measure,
             storm.measure,
             million.measure,

@@ -25,6 +25,9 @@ from harness.tools import ToolMissing, build_load_generator
 QUIET_SHARE = 0.1
 """Above this share of a core taken by others, a run says little."""
 
+MIN_WIDTH = 140
+"""Characters of the widest table."""
+
 StartedT = TypeVar("StartedT")
 ServerFactory: TypeAlias = Callable[[Path, Credentials, int], AbstractContextManager[StartedT]]
 
@@ -76,6 +79,7 @@ class Bench:
         if "credentials" not in options:
             own = self.client(client)
             options |= {"cert": own.chain_file, "key": own.key_file}
+        options = {"topic": server.topic} | options
         return Load(
             self.generator,
             mode,
@@ -84,7 +88,6 @@ class Bench:
             port=server.port,
             client_id=server.client_id,
             user=server.user,
-            topic=server.topic,
             **options,
         )
 
@@ -140,7 +143,7 @@ def main(*measures: Callable[[Bench], Section]) -> int:
         Effort(1, 1.0, quick=True) if arguments.quick else Effort(arguments.runs, arguments.seconds)
     )
     # As wide as the tables are, also into a file: cut-off figures tell nothing.
-    console = Console(soft_wrap=True, width=max(120, Console().width))
+    console = Console(soft_wrap=True, width=max(MIN_WIDTH, Console().width))
     sections = []
     try:
         for measure in measures:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.servers import Server
+
 BOTTLENECK_SHARE = 0.97
 """Above this share of its core the generator, not the server, sets the rate."""
 
@@ -20,11 +22,16 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What the generator did: how many, in how long, and what it needed itself."""
+    """What the generator did: how many, in how long, and what it needed itself.
+
+    `p50_ms` and `p99_ms` are times of one of them, 0 in modes that do not take them.
+    """
 
     count: int
     seconds: float
     own_cpu_s: float
+    p50_ms: float = 0
+    p99_ms: float = 0
 
     @property
     def rate(self) -> float:
@@ -74,7 +81,13 @@ class Load:
     def run(self) -> LoadResult:
         """Let it run and return its result, counted and timed."""
         result = self.go()
-        return LoadResult(result["count"], result["seconds"], result["cpu_s"])
+        return LoadResult(
+            result["count"],
+            result["seconds"],
+            result["cpu_s"],
+            result.get("p50_ms", 0),
+            result.get("p99_ms", 0),
+        )
 
     def _read_line(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -95,3 +108,20 @@ class Load:
         if error is not None:
             self._process.kill()
         self._process.communicate()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run, and what each of its `load.count` cost the server."""
+
+    load: LoadResult
+    cpu_us: float
+
+
+def measure_load(server: Server, load: Load) -> Measured:
+    """Let `load` run and take the server's CPU."""
+    with load:
+        before_s = server.process.cpu_s()
+        result = load.run()
+        cpu_s = server.process.cpu_s() - before_s
+    return Measured(result, cpu_s / result.count * 1e6)

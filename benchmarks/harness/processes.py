@@ -76,15 +76,27 @@ class ServerProcess:
     ) -> None:
         """Start `command` on `core`; standard input stays open and silent."""
         self.log_file = log_file
+        self._command = command
+        self._core = core
+        self._environment = None if environment is None else {**os.environ, **environment}
+        log_file.unlink(missing_ok=True)
+        self._start()
+
+    def restart(self) -> None:
+        """End the process and start the same command again; its connections are gone."""
+        self.stop()
+        self._start()
+
+    def _start(self) -> None:
         self.started_at = time.monotonic()
-        with log_file.open("wb") as log:
+        with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=None if environment is None else {**os.environ, **environment},
-                preexec_fn=lambda: _settle(core),  # noqa: PLW1509  no threads are running here
+                env=self._environment,
+                preexec_fn=lambda: _settle(self._core),  # noqa: PLW1509  no threads run here
             )
 
     @property

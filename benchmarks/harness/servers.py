@@ -7,7 +7,7 @@ one; what each does with it is its own and is described at its class.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,15 @@ from harness.processes import ServerProcess, free_port
 from harness.tools import amqtt_python, find_tool
 
 LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceApi:
+    """Where a back end calls a hub over HTTPS, at the server's address, and how it is let in."""
+
+    port: int
+    host_name: str
+    authorization: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Server:
     user: str | None = None
     topic: str = "bench/{n}"
     speaks_mqtt: bool = True
+    service_api: ServiceApi | None = None
 
 
 @contextmanager
@@ -50,9 +60,24 @@ def openssl_s_server(folder: Path, credentials: Credentials, core: int) -> Itera
         yield Server("openssl s_server", process, LOOPBACK, port, speaks_mqtt=False)
 
 
+def mosquitto(folder: Path, credentials: Credentials, core: int) -> AbstractContextManager[Server]:
+    """Run mosquitto: the chain verified, QoS 1 acknowledged, nothing stored."""
+    return _mosquitto(folder, credentials, core, "persistence false")
+
+
+def mosquitto_persistent(
+    folder: Path, credentials: Credentials, core: int
+) -> AbstractContextManager[Server]:
+    """Run mosquitto with sessions that outlive it: written to its file when it ends."""
+    state = folder / "mosquitto-state"
+    state.mkdir()
+    return _mosquitto(folder, credentials, core, f"persistence true\npersistence_location {state}/")
+
+
 @contextmanager
-def mosquitto(folder: Path, credentials: Credentials, core: int) -> Iterator[Server]:
-    """Run mosquitto: the chain verified, QoS 1 acknowledged, nothing stored, no subscriber."""
+def _mosquitto(
+    folder: Path, credentials: Credentials, core: int, persistence: str
+) -> Iterator[Server]:
     port = free_port(LOOPBACK)
     configuration = folder / "mosquitto.conf"
     configuration.write_text(
@@ -60,7 +85,7 @@ def mosquitto(folder: Path, credentials: Credentials, core: int) -> Iterator[Ser
 user root
 per_listener_settings false
 allow_anonymous true
-persistence false
+{persistence}
 log_type error
 set_tcp_nodelay true
 max_inflight_messages 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -97,8 +98,16 @@ def amqtt_python() -> Path:
     python = environment / "bin" / "python"
     lock = PROJECT / "requirements" / "bench.lock"
     stamp = environment / ".installed"
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "amqtt.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another benchmark may be about it now
+        _install_amqtt(environment, python, lock, stamp)
+    return python
+
+
+def _install_amqtt(environment: Path, python: Path, lock: Path, stamp: Path) -> None:
     if stamp.exists() and stamp.stat().st_mtime > lock.stat().st_mtime:
-        return python
+        return
     print("setting up amqtt in an environment of its own", file=sys.stderr)
     for command in (
         [sys.executable, "-m", "venv", str(environment)],
@@ -108,4 +117,3 @@ def amqtt_python() -> Path:
         if done.returncode != 0:
             raise ToolMissing(f"amqtt cannot be installed: {done.stderr.strip()[-400:]}")
     stamp.touch()
-    return python

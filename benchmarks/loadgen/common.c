@@ -1,5 +1,6 @@
 #include "loadgen.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,4 +55,30 @@ void wait_for_go(void)
     fflush(stdout);
     while (read(STDIN_FILENO, &byte, 1) == 1 && byte != '\n')
         ;
+}
+
+static int by_size(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+void sort_times(struct times *times)
+{
+    qsort(times->all, (size_t)times->count, sizeof *times->all, by_size);
+}
+
+double quantile_ms(const struct times *sorted, double share)
+{
+    long at = (long)ceil(share * (double)sorted->count) - 1;
+    return 1000 * sorted->all[at < 0 ? 0 : at];
+}
+
+void note_time(struct times *times, double seconds)
+{
+    if (times->count == times->room) {
+        times->room = times->room == 0 ? 1024 : 2 * times->room;
+        times->all = need(realloc(times->all, (size_t)times->room * sizeof *times->all));
+    }
+    times->all[times->count++] = seconds;
 }

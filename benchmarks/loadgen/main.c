@@ -5,6 +5,11 @@
  *   loadgen connect   TCP + full handshake + CONNECT/CONNACK + DISCONNECT + close, again and again
  *   loadgen publish   QoS 1 telemetry with a window of unacknowledged messages
  *   loadgen idle      open connections, and hold them
+ *   loadgen fleet     many of them with subscriptions, and how all come back at one time
+ *   loadgen methods   calls over the service API that devices answer
+ *   loadgen desired   patches over the service API of which devices are notified
+ *   loadgen relay     the same as methods from client to client through a broker
+ *   loadgen twins     patches of reported properties with a window of unanswered ones
  *   loadgen register  whole DPS registrations, each on a connection of its own
  *
  * Standard output carries one JSON object per line: first {"ready":...} when everything that is not
@@ -37,6 +42,9 @@ struct options opt = {
     .messages = 1000,
     .keep_alive_s = 600,
     .sources = 1,
+    .filters = "",
+    .http_host = "localhost",
+    .authorization = "",
 };
 
 static const struct {
@@ -64,6 +72,10 @@ static const struct {
     {"--size", NULL, &opt.size, 0},
     {"--messages", NULL, &opt.messages, 0},
     {"--keep-alive", NULL, &opt.keep_alive_s, 0},
+    {"--filters", &opt.filters, NULL, 0},
+    {"--http-port", NULL, &opt.http_port, 1},
+    {"--http-host", &opt.http_host, NULL, 0},
+    {"--authorization", &opt.authorization, NULL, 0},
     {"--sources", NULL, &opt.sources, 1},
 };
 
@@ -73,6 +85,17 @@ static const struct {
 } FLAGS[] = {
     {"--tls-only", &opt.tls_only},
     {"--wait", &opt.wait},
+    {"--keep-session", &opt.keep_session},
+    {"--storm", &opt.storm},
+};
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} MODES[] = {
+    {"connect", run_connect}, {"publish", run_publish}, {"idle", run_idle},
+    {"fleet", run_fleet},     {"methods", run_calls},   {"desired", run_calls},
+    {"relay", run_calls},     {"twins", run_twins},     {"register", run_register},
 };
 
 static int whole(const char *name, const char *text, long least)
@@ -122,7 +145,7 @@ static void raise_file_limit(void)
 int main(int argc, char **argv)
 {
     if (argc < 2)
-        die("usage: loadgen connect|publish|idle|register [--name value ...] [--tls-only] [--wait]");
+        die("usage: loadgen MODE [--name value ...] [--flag ...]; main.c lists the modes");
     opt.mode = argv[1];
     for (int i = 2; i < argc; i++) {
         if (set_flag(argv[i]))
@@ -136,13 +159,8 @@ int main(int argc, char **argv)
         die("--window must be below %d", MAX_PACKET_IDS);
     raise_file_limit();
     load_identities();
-    if (strcmp(opt.mode, "connect") == 0)
-        return run_connect();
-    if (strcmp(opt.mode, "publish") == 0)
-        return run_publish();
-    if (strcmp(opt.mode, "idle") == 0)
-        return run_idle();
-    if (strcmp(opt.mode, "register") == 0)
-        return run_register();
+    for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++)
+        if (strcmp(opt.mode, MODES[i].name) == 0)
+            return MODES[i].run();
     die("unknown mode %s", opt.mode);
 }

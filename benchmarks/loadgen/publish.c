@@ -10,12 +10,22 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum {
+    MAX_COUNTERS = 4,    /* "{i}" in a topic */
+    COUNTER_DIGITS = 12, /* as the last group of a UUID, and microseconds of eleven days */
+};
+#define COUNTERS 1000000000000
+
+static long next_counter; /* begins with the time, so that runs differ too */
+
 struct publisher {
     SSL *ssl;
     int fd;
     int number;
-    uint8_t *packet; /* one PUBLISH; only the packet id changes */
+    uint8_t *packet; /* one PUBLISH; only the packet id and the counters change */
     size_t packet_length, id_offset;
+    size_t counters[MAX_COUNTERS]; /* where in the packet */
+    int counter_count;
     long sent, acknowledged;
     uint16_t next_id;
     uint8_t in_flight[MAX_PACKET_IDS / 8];
@@ -26,15 +36,40 @@ struct publisher {
     bool wants_write;
 };
 
-static void make_publish(struct publisher *p)
+/* Replace each "{i}" in `topic` by room for a counter; note where, return the new length. */
+static size_t make_counters(struct publisher *p, char *topic, size_t length)
+{
+    for (char *mark; (mark = strstr(topic, "{i}")) != NULL;) {
+        if (p->counter_count == MAX_COUNTERS || length + COUNTER_DIGITS - 3 >= MAX_TEXT_BYTES)
+            die("topic too long: %s", opt.topic);
+        memmove(mark + COUNTER_DIGITS, mark + 3, strlen(mark + 3) + 1);
+        memset(mark, '0', COUNTER_DIGITS);
+        length += COUNTER_DIGITS - 3;
+        p->counters[p->counter_count++] = (size_t)(mark - topic);
+    }
+    return length;
+}
+
+static void put_counters(const struct publisher *p, uint8_t *packet)
+{
+    long value = next_counter++ % COUNTERS;
+    char digits[2 * COUNTER_DIGITS];
+    snprintf(digits, sizeof digits, "%012ld", value);
+    for (int i = 0; i < p->counter_count; i++)
+        memcpy(packet + p->counters[i], digits, COUNTER_DIGITS);
+}
+
+static void prepare_packet(struct publisher *p)
 {
     char topic[MAX_TEXT_BYTES];
-    size_t topic_length = expand(topic, opt.topic, p->number);
+    size_t topic_length = make_counters(p, topic, expand(topic, opt.topic, p->number));
     size_t length = 2 + topic_length + 2 + (size_t)opt.size;
     p->packet = need(malloc(length + 5));
     uint8_t *q = p->packet;
     *q++ = 0x32; /* PUBLISH, QoS 1 */
     q = put_length(q, length);
+    for (int i = 0; i < p->counter_count; i++)
+        p->counters[i] += (size_t)(q - p->packet) + 2;
     q = put_text(q, topic, topic_length);
     p->id_offset = (size_t)(q - p->packet);
     q += 2;
@@ -80,6 +115,8 @@ static void send_more(struct publisher *p)
             uint8_t *packet = p->out + p->out_length;
             memcpy(packet, p->packet, p->packet_length);
             put_u16(packet + p->id_offset, id);
+            if (p->counter_count > 0)
+                put_counters(p, packet);
             p->out_length += p->packet_length;
         }
         p->sent += count;
@@ -124,6 +161,7 @@ static void receive(struct publisher *p)
 int run_publish(void)
 {
     SSL_CTX *context = make_context();
+    next_counter = (long)(now_s() * 1e6);
     struct publisher *publishers = need(calloc((size_t)opt.clients, sizeof *publishers));
     int poller = epoll_create1(EPOLL_CLOEXEC);
     if (poller < 0)
@@ -132,7 +170,7 @@ int run_publish(void)
         struct publisher *p = &publishers[i];
         p->number = opt.first + i;
         p->next_id = 1;
-        make_publish(p);
+        prepare_packet(p);
         if ((size_t)opt.batch * p->packet_length > MAX_RECORD_BYTES)
             die("%d messages of %d bytes do not fit one TLS record", opt.batch, opt.size);
         p->out = need(malloc((size_t)opt.batch * p->packet_length));

@@ -30,8 +30,6 @@ enum {
     STARTS_PER_TURN = 16, /* so that new ones do not hold up those under way */
 };
 
-#define FIRST_BACK_OFF_S 1.0
-#define MAX_BACK_OFF_S 8.0
 #define FILTER "$dps/registrations/res/#"
 #define ANSWER "$dps/registrations/res/"
 #define REGISTER "$dps/registrations/PUT/iotdps-register/?$rid=1"
@@ -40,11 +38,11 @@ enum {
 enum step { FREE, DIALLING, SHAKING, CONNECTING, SUBSCRIBING, REGISTERING, RESTING, POLLING, AWAY };
 
 struct gateway {
+    struct sleeper sleeper; /* until RESTING or AWAY ends */
     enum step step;
     int number, fd, tries;
     SSL *ssl;
     double began, rested; /* s */
-    double due;           /* when RESTING or AWAY ends */
     char operation_id[MAX_OPERATION_ID_BYTES + 1];
     uint8_t in[MAX_PACKET_BYTES];
     size_t in_length;
@@ -52,46 +50,10 @@ struct gateway {
 
 static SSL_CTX *context;
 static int poller;
-static struct gateway **sleepers; /* a heap by `due` */
-static int sleeper_count;
 static long started, finished, turned_away;
-static double *latencies; /* s, without what the server ordered to wait */
+static struct times latencies; /* without what the server ordered to wait */
 static double rested_s;
 static double last_end;
-
-/* --- those that wait ------------------------------------------------------------------------ */
-
-static void sleep_until(struct gateway *g, double due)
-{
-    g->due = due;
-    int at = sleeper_count++;
-    while (at > 0 && sleepers[(at - 1) / 2]->due > due) {
-        sleepers[at] = sleepers[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    sleepers[at] = g;
-}
-
-static struct gateway *first_awake(double now)
-{
-    if (sleeper_count == 0 || sleepers[0]->due > now)
-        return NULL;
-    struct gateway *first = sleepers[0], *last = sleepers[--sleeper_count];
-    int at = 0;
-    for (;;) {
-        int child = 2 * at + 1;
-        if (child >= sleeper_count)
-            break;
-        if (child + 1 < sleeper_count && sleepers[child + 1]->due < sleepers[child]->due)
-            child++;
-        if (sleepers[child]->due >= last->due)
-            break;
-        sleepers[at] = sleepers[child];
-        at = child;
-    }
-    sleepers[at] = last;
-    return first;
-}
 
 /* --- one gateway ------------------------------------------------------------------------------ */
 
@@ -106,7 +68,7 @@ static void dial(struct gateway *g)
 {
     g->step = DIALLING;
     g->in_length = 0;
-    g->fd = open_socket(g->number, false);
+    g->fd = open_socket(g->number, opt.port, false);
     g->ssl = new_tls(context, g->fd, g->number);
     watch(g, EPOLL_CTL_ADD, EPOLLOUT);
 }
@@ -126,9 +88,8 @@ static void come_back_later(struct gateway *g, const char *why)
         die("client %d: %s, %d times", g->number, why, MAX_TRIES);
     turned_away++;
     hang_up(g);
-    double back_off = fmin(FIRST_BACK_OFF_S * pow(2, g->tries - 1), MAX_BACK_OFF_S);
     g->step = AWAY;
-    sleep_until(g, now_s() + back_off * (0.5 + drand48()));
+    sleep_until(&g->sleeper, now_s() + back_off_s(g->tries));
 }
 
 static void send_bytes(struct gateway *g, const uint8_t *data, size_t length)
@@ -138,30 +99,18 @@ static void send_bytes(struct gateway *g, const uint8_t *data, size_t length)
         come_back_later(g, "cannot send");
 }
 
-static void send_publish(struct gateway *g, const char *topic, unsigned packet_id, const char *body)
+static void send_publish(struct gateway *g, const char *topic, int packet_id, const char *body)
 {
-    uint8_t packet[MAX_TEXT_BYTES];
-    size_t topic_length = strlen(topic), body_length = strlen(body);
-    uint8_t *p = packet;
-    *p++ = 0x32; /* PUBLISH, QoS 1 */
-    p = put_length(p, 2 + topic_length + 2 + body_length);
-    p = put_text(p, topic, topic_length);
-    p = put_u16(p, packet_id);
-    memcpy(p, body, body_length);
-    send_bytes(g, packet, (size_t)(p - packet) + body_length);
+    uint8_t packet[MAX_PUBLISH_BYTES];
+    send_bytes(g, packet,
+               make_publish(packet, sizeof packet, topic, packet_id, body, strlen(body)));
 }
 
 static void subscribe(struct gateway *g)
 {
-    uint8_t packet[64];
-    uint8_t *p = packet;
-    *p++ = 0x82;
-    p = put_length(p, 2 + 2 + strlen(FILTER) + 1);
-    p = put_u16(p, 1);
-    p = put_text(p, FILTER, strlen(FILTER));
-    *p++ = 1; /* QoS */
+    uint8_t packet[MAX_SUBSCRIBE_BYTES];
     g->step = SUBSCRIBING;
-    send_bytes(g, packet, (size_t)(p - packet));
+    send_bytes(g, packet, make_subscribe(packet, FILTER, 1, g->number));
 }
 
 static void ask(struct gateway *g)
@@ -189,81 +138,76 @@ static void finish(struct gateway *g)
     g->step = FREE;
     last_end = now_s();
     rested_s += g->rested;
-    if ((finished & (finished - 1)) == 0) /* twice as much room at each power of two */
-        latencies = need(realloc(latencies, (size_t)(2 * finished + 2) * sizeof *latencies));
-    latencies[finished++] = last_end - g->began - g->rested;
+    finished++;
+    note_time(&latencies, last_end - g->began - g->rested);
 }
 
 /* --- what the server sends ---------------------------------------------------------------------- */
 
 /* Return the text between `before` and the next quotation mark, and its length. */
-static const char *find_text(const uint8_t *body, size_t length, const char *before, size_t *found)
+static const char *find_text(const struct message *m, const char *before, size_t *found)
 {
-    const char *at = memmem(body, length, before, strlen(before));
+    const char *at = memmem(m->body, m->length, before, strlen(before));
     if (at == NULL)
         return NULL;
     at += strlen(before);
-    const char *end = memchr(at, '"', (size_t)((const char *)body + length - at));
+    const char *end = memchr(at, '"', (size_t)(m->body + m->length - at));
     if (end == NULL)
         return NULL;
     *found = (size_t)(end - at);
     return at;
 }
 
-static void take_202(struct gateway *g, const char *topic, const uint8_t *body, size_t length)
+static void take_202(struct gateway *g, const struct message *m)
 {
     size_t size;
-    const char *id = find_text(body, length, "\"operationId\":\"", &size);
+    const char *id = find_text(m, "\"operationId\":\"", &size);
     if (g->step != REGISTERING || id == NULL || size == 0 || size > MAX_OPERATION_ID_BYTES)
-        die("client %d: unexpected %s: %.*s", g->number, topic, (int)length, body);
+        die("client %d: unexpected %s: %.*s", g->number, m->topic, (int)m->length, m->body);
     memcpy(g->operation_id, id, size);
     g->operation_id[size] = '\0';
     if (!opt.wait) {
         poll_result(g);
         return;
     }
-    const char *order = strstr(topic, "retry-after=");
+    const char *order = strstr(m->topic, "retry-after=");
     double seconds = order == NULL ? 0 : atof(order + strlen("retry-after="));
     g->rested += seconds;
     g->step = RESTING;
-    sleep_until(g, now_s() + seconds);
+    sleep_until(&g->sleeper, now_s() + seconds);
 }
 
-static void take_200(struct gateway *g, const char *topic, const uint8_t *body, size_t length)
+static void take_200(struct gateway *g, const struct message *m)
 {
     char name[MAX_TEXT_BYTES];
     name_of(name, g->number);
     size_t status_size, name_size, hub_size;
-    const char *status = find_text(body, length, "\"status\":\"", &status_size);
-    const char *who = find_text(body, length, "\"deviceId\":\"", &name_size);
-    const char *hub = find_text(body, length, "\"assignedHub\":\"", &hub_size);
+    const char *status = find_text(m, "\"status\":\"", &status_size);
+    const char *who = find_text(m, "\"deviceId\":\"", &name_size);
+    const char *hub = find_text(m, "\"assignedHub\":\"", &hub_size);
     if (g->step != POLLING || status == NULL || status_size != strlen("assigned") ||
         memcmp(status, "assigned", status_size) != 0 || hub == NULL || hub_size == 0 ||
         who == NULL || name_size != strlen(name) || memcmp(who, name, name_size) != 0)
-        die("client %d (%s): unexpected %s: %.*s", g->number, name, topic, (int)length, body);
+        die("client %d (%s): unexpected %s: %.*s", g->number, name, m->topic, (int)m->length,
+            m->body);
     finish(g);
 }
 
-static void take_answer(struct gateway *g, uint8_t first, const uint8_t *p, size_t length)
+static void take_answer(struct gateway *g, const uint8_t *packet, size_t header, size_t length)
 {
-    int qos = first >> 1 & 3;
-    size_t topic_length = length < 2 ? length : (size_t)p[0] << 8 | p[1];
-    size_t header = 2 + topic_length + (qos > 0 ? 2 : 0);
-    if (header > length || topic_length >= MAX_TEXT_BYTES)
-        die("client %d: broken PUBLISH", g->number);
-    char topic[MAX_TEXT_BYTES];
-    memcpy(topic, p + 2, topic_length);
-    topic[topic_length] = '\0';
-    if (qos > 0) {
-        const uint8_t puback[4] = {0x40, 2, p[header - 2], p[header - 1]};
+    struct message m;
+    read_message(&m, packet, header, length);
+    if (m.qos > 0) {
+        uint8_t puback[4] = {0x40, 2};
+        put_u16(puback + 2, (size_t)m.packet_id);
         send_bytes(g, puback, sizeof puback);
     }
-    if (strncmp(topic, ANSWER "202/", strlen(ANSWER) + 4) == 0)
-        take_202(g, topic, p + header, length - header);
-    else if (strncmp(topic, ANSWER "200/", strlen(ANSWER) + 4) == 0)
-        take_200(g, topic, p + header, length - header);
+    if (strncmp(m.topic, ANSWER "202/", strlen(ANSWER) + 4) == 0)
+        take_202(g, &m);
+    else if (strncmp(m.topic, ANSWER "200/", strlen(ANSWER) + 4) == 0)
+        take_200(g, &m);
     else
-        die("client %d refused, %s: %.*s", g->number, topic, (int)(length - header), p + header);
+        die("client %d refused, %s: %.*s", g->number, m.topic, (int)m.length, m.body);
 }
 
 static void take_packet(struct gateway *g, const uint8_t *p, size_t header, size_t length)
@@ -285,7 +229,7 @@ static void take_packet(struct gateway *g, const uint8_t *p, size_t header, size
             die("client %d: PUBACK in step %d", g->number, g->step);
         return;
     case 3:
-        take_answer(g, p[0], body, length);
+        take_answer(g, p, header, length);
         return;
     default:
         die("client %d: unexpected packet %02x", g->number, p[0]);
@@ -297,18 +241,11 @@ static void take_packets(struct gateway *g)
 {
     size_t at = 0;
     while (g->step != FREE && g->step != AWAY) {
-        size_t length = 0, header = 1;
-        int shift = 0;
-        bool whole = false;
-        while (!whole && at + header < g->in_length && header < 5) {
-            uint8_t byte = g->in[at + header++];
-            length |= (size_t)(byte & 0x7f) << shift;
-            shift += 7;
-            whole = (byte & 0x80) == 0;
-        }
+        size_t header, length;
+        bool whole = find_packet(g->in + at, g->in_length - at, &header, &length);
         if (header + length > sizeof g->in)
             die("client %d: a packet of %zu bytes", g->number, length);
-        if (!whole || at + header + length > g->in_length)
+        if (!whole)
             break;
         take_packet(g, g->in + at, header, length);
         at += header + length;
@@ -373,18 +310,6 @@ static void go_on(struct gateway *g)
 
 /* --- all of them ---------------------------------------------------------------------------------- */
 
-static int by_size(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-static double quantile_ms(double share)
-{
-    long at = (long)ceil(share * (double)finished) - 1;
-    return 1000 * latencies[at < 0 ? 0 : at];
-}
-
 static void start(struct gateway *g)
 {
     g->number = opt.first + (int)(started++ % opt.clients);
@@ -412,7 +337,7 @@ static void run_all(struct gateway *gateways, double end)
             more = opt.messages == 0 || started < opt.messages;
         }
         double now = now_s();
-        for (struct gateway *g; (g = first_awake(now)) != NULL;)
+        for (struct gateway *g; (g = (struct gateway *)first_awake(now)) != NULL;)
             if (g->step == AWAY)
                 dial(g);
             else
@@ -420,8 +345,8 @@ static void run_all(struct gateway *gateways, double end)
         int timeout_ms = IO_TIMEOUT_MS;
         if (starts == STARTS_PER_TURN)
             timeout_ms = 0;
-        else if (sleeper_count > 0)
-            timeout_ms = (int)ceil(fmax(0, sleepers[0]->due - now) * 1000);
+        else if (is_anyone_asleep())
+            timeout_ms = (int)ceil(fmax(0, next_awake() - now) * 1000);
         struct epoll_event events[EVENTS];
         int count = epoll_wait(poller, events, EVENTS, timeout_ms);
         if (count == 0 && timeout_ms == IO_TIMEOUT_MS)
@@ -441,17 +366,18 @@ int run_register(void)
     if (poller < 0)
         die("epoll: %s", strerror(errno));
     struct gateway *gateways = need(calloc((size_t)opt.window, sizeof *gateways));
-    sleepers = need(calloc((size_t)opt.window, sizeof *sleepers));
+    make_room_for_sleepers(opt.window);
     printf("{\"ready\":%d}\n", opt.clients);
     wait_for_go();
     double began = now_s(), cpu_before = own_cpu_s(RUSAGE_SELF);
     run_all(gateways, began + opt.seconds);
     if (finished == 0)
         die("no registration was done");
-    qsort(latencies, (size_t)finished, sizeof *latencies, by_size);
+    sort_times(&latencies);
     printf("{\"mode\":\"register\",\"count\":%ld,\"seconds\":%.6f,\"cpu_s\":%.3f,"
            "\"turned_away\":%ld,\"rested_s\":%.3f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.2f}\n",
            finished, last_end - began, own_cpu_s(RUSAGE_SELF) - cpu_before, turned_away,
-           rested_s / (double)finished, quantile_ms(0.5), quantile_ms(0.99), quantile_ms(1));
+           rested_s / (double)finished, quantile_ms(&latencies, 0.5), quantile_ms(&latencies, 0.99),
+           quantile_ms(&latencies, 1));
     return 0;
 }

@@ -53,7 +53,7 @@ static void bind_source(int fd, int number)
 }
 
 /* Return a socket that is connected, or connecting when it is not to block. */
-int open_socket(int number, bool blocking)
+int open_socket(int number, int port, bool blocking)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
     if (fd < 0)
@@ -64,17 +64,17 @@ int open_socket(int number, bool blocking)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     bind_source(fd, number);
-    struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port)};
+    struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     if (inet_pton(AF_INET, opt.host, &server.sin_addr) != 1)
         die("host must be an IPv4 address: %s", opt.host);
     if (connect(fd, (struct sockaddr *)&server, sizeof server) != 0 && errno != EINPROGRESS)
-        die("connect to %s:%d: %s", opt.host, opt.port, strerror(errno));
+        die("connect to %s:%d: %s", opt.host, port, strerror(errno));
     return fd;
 }
 
 int tcp_connect(int number)
 {
-    return open_socket(number, true);
+    return open_socket(number, opt.port, true);
 }
 
 SSL *new_tls(SSL_CTX *context, int fd, int number)
