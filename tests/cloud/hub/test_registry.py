@@ -176,7 +176,7 @@ async def test_devices_page(world: CloudWorld) -> None:
 async def test_a_hub_is_bounded(world: CloudWorld) -> None:
     former = world.hubs.devices
     registry = DeviceRegistry(
-        world.stores.hub, former._activity, former._lifecycle, world.clock, limit=1
+        world.stores.hub, former._activity, former._lifecycle, world.clock, limit_of=lambda _: 1
     )
     await registry.put(world.hub, draft("one"))
     with pytest.raises(LimitReached) as refused:

@@ -19,6 +19,7 @@ from mooring.cloud.hub.api import router as hub_router
 from mooring.cloud.hub.consumers.api import router as consumers_router
 from mooring.cloud.hub.devicebound.api import router as devicebound_router
 from mooring.cloud.hub.settings.api import router as settings_router
+from mooring.cloud.hub.throttling.api import router as throttling_router
 
 _open = APIRouter(tags=["cloud"])
 _closed = APIRouter(tags=["cloud"])
@@ -57,6 +58,7 @@ def create_admin_app(services: CloudServices) -> FastAPI:
         consumers_router,
         devicebound_router,
         settings_router,
+        throttling_router,
         attempts_router,
         accounts_router,
     ):

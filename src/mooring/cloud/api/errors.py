@@ -119,7 +119,10 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     if status >= 500:
         return answer_failure(request.method, request.url.path, error)
     code, message, remedy = _facts_of(error)
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
     return error_answer(
         status,
         code,

@@ -81,14 +81,17 @@ class DeviceRegistry:
         lifecycle: DeviceLifecycle,
         clock: Clock,
         *,
-        limit: int = MAX_DEVICES,
+        limit_of: Callable[[Hub], int] = lambda _hub: MAX_DEVICES,
     ) -> None:
-        """Work on `store`; what `activity` knows of a device is newer than what is stored."""
+        """Work on `store`; what `activity` knows of a device is newer than what is stored.
+
+        `limit_of` returns how many devices a hub may hold now.
+        """
         self._lifecycle = lifecycle
         self._store = store
         self._activity = activity
         self._clock = clock
-        self._limit = limit
+        self._limit_of = limit_of
         self._listeners: list[DeviceChanged] = []
 
     async def put(
@@ -106,6 +109,7 @@ class DeviceRegistry:
         """
         _check_draft(draft)
         await self._check_parent(hub, draft)
+        limit = self._limit_of(hub)
         twin = InitialTwinText(_dump(draft.initial_tags), _dump(draft.initial_desired))
         for _ in range(MAX_TRIES):
             former = await self._store.find_device(hub.hub_id, draft.device_id)
@@ -126,13 +130,13 @@ class DeviceRegistry:
                     identity,
                     replaces=None if former is None else former.etag,
                     twin=twin,
-                    limit=self._limit,
+                    limit=limit,
                 )
             except (RecordChanged, RecordExists):
                 continue
             except RecordsFull:
                 raise LimitReached(
-                    f"Hub {hub.name!r} has {self._limit} devices already.",
+                    f"Hub {hub.name!r} has {limit} devices already.",
                     "Delete those that are gone.",
                 ) from None
             if former is None:

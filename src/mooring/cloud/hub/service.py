@@ -20,6 +20,7 @@ from mooring.cloud.hub.sessions import SessionService
 from mooring.cloud.hub.settings.service import SettingsService
 from mooring.cloud.hub.store import HubStore
 from mooring.cloud.hub.telemetry import TelemetryLog
+from mooring.cloud.hub.throttling.service import ThrottlingService
 from mooring.cloud.hub.twins.service import TwinService
 from mooring.pki.verifier import CaSet, ChainVerifier
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
@@ -39,6 +40,7 @@ class HubService:
         twins: Their devices' twins.
         query: Queries over those.
         settings: How each hub behaves.
+        throttling: Quotas and throttles of each hub.
         events: What the hubs report of themselves.
         consumers: Groups of readers of the telemetry logs.
     """
@@ -61,6 +63,8 @@ class HubService:
         self._retention = retention
         self._activity = ActivityLedger(store, clock)
         self.hubs = hubs
+        self.throttling = ThrottlingService(settings.of, clock)
+        settings.on_change(self.throttling.changed)
         self.devicebound = DeviceboundService(
             store, clock, settings_of=lambda hub: settings.of(hub).cloud_to_device
         )
@@ -69,7 +73,11 @@ class HubService:
         self.settings = settings
         self.events = HubEvents(telemetry, settings.of, clock)
         self.devices = DeviceRegistry(
-            store, self._activity, DeviceLifecycle(self.events, store.find_twin), clock
+            store,
+            self._activity,
+            DeviceLifecycle(self.events, store.find_twin),
+            clock,
+            limit_of=self.throttling.device_limit,
         )
         self.consumers = ConsumerService(store, telemetry, clock)
         self.sessions = SessionService(store)

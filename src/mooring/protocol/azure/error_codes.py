@@ -123,6 +123,11 @@ class HubErrorCode(_AzureErrorCode):
         "InvalidMessageExpiryTime",
         "The message's expiry time is in the past.",
     )
+    NOT_IN_THIS_TIER = (
+        403010,
+        "OperationNotAvailableInCurrentTier",
+        "The hub's tier has no such operation.",
+    )
     DEVICE_DISABLED = 403012, "DeviceDisabled", "The device identity is disabled."
     METHODS_IN_FLIGHT_EXCEEDED = (
         403800,

@@ -36,6 +36,7 @@ from mooring.cloud.hub.errors import ConnectRefused, HubNotFound
 from mooring.cloud.hub.hosts import find_hub
 from mooring.cloud.hub.model import AuthenticatedDevice, HubConnect
 from mooring.cloud.hub.service_api.requests import check_api_version
+from mooring.cloud.hub.throttling.model import HubLimit
 from mooring.protocol.azure.error_codes import HubErrorCode
 from mooring.protocol.azure.identifiers import check_device_id
 from mooring.runtime.attempts import AttemptRecorder
@@ -72,13 +73,17 @@ async def _send_events(services: CloudServices, asked: _DeviceRequest) -> Respon
     messages = read_events(asked.request.headers, asked.body)
     telemetry = services.hub.telemetry
     source = telemetry.source(asked.device)
+    throttle = services.hub.throttling.of(asked.device.hub)
+    throttle.admit(HubLimit.DEVICE_TO_CLOUD_SENDS, count=len(messages))
     await _committed(partial(telemetry.append_batch, source, messages))
+    throttle.charge(*(len(message.body) + len(message.properties) for message in messages))
     return Response(status_code=204)
 
 
 async def _receive(services: CloudServices, asked: _DeviceRequest) -> Response:
     """Give the device the oldest of its messages, locked for a minute; 204 if there is none."""
     hub, identity = asked.device.hub, asked.device.identity
+    services.hub.throttling.of(hub).admit(HubLimit.CLOUD_TO_DEVICE_RECEIVES)
     messages = services.hub.devicebound.take(hub, identity.device_id, identity.generation_id, 1)
     if not messages:
         return Response(status_code=204)

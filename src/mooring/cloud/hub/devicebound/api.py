@@ -15,6 +15,7 @@ from mooring.cloud.hub.devicebound.documents import (
     feedback_to_json,
     message_to_json,
 )
+from mooring.cloud.hub.throttling.model import HubLimit
 
 router = APIRouter(prefix="/hubs/{hub_name}", tags=["hub"])
 
@@ -27,10 +28,11 @@ async def send_message(
     hub_name: str, device_id: str, body: MessageBody, services: Services
 ) -> dict[str, Any]:
     """Send a message to a device: it is in the device's queue, on disk, when this answers."""
-    draft = body.to_draft()
-    sequence_number = await services.hub.devicebound.send(
-        services.hub.hubs.get(hub_name), device_id, draft
-    )
+    hub, draft = services.hub.hubs.get(hub_name), body.to_draft()
+    throttle = services.hub.throttling.of(hub)
+    throttle.admit(HubLimit.CLOUD_TO_DEVICE_SENDS)
+    sequence_number = await services.hub.devicebound.send(hub, device_id, draft)
+    throttle.charge(len(draft.body))
     return {"messageId": draft.system["message-id"], "sequenceNumber": sequence_number}
 
 

@@ -21,6 +21,8 @@ from mooring.cloud.hub.mqtt.telemetry import will_message
 from mooring.cloud.hub.mqtt.twins import notify
 from mooring.cloud.hub.service import HubService
 from mooring.cloud.hub.store import Saved
+from mooring.cloud.hub.throttling.errors import Throttled
+from mooring.cloud.hub.throttling.model import HubLimit
 from mooring.cloud.hub.twins.model import DesiredChange
 from mooring.protocol.azure.errors import AzureError, IdentifierMalformed
 from mooring.protocol.azure.hub_topics import HubFilter
@@ -99,6 +101,14 @@ class HubMqtt:
                 "see whether its connect timeout is too short",
             )
             link.record(recorder.snapshot())
+            return ConnectReturnCode.SERVER_UNAVAILABLE
+        try:
+            # Only now, so that no stranger takes anything from the hub's devices; and an older
+            # connection of this device stays.
+            self.service.throttling.of(found[0].hub).admit(HubLimit.DEVICE_CONNECTIONS)
+        except Throttled as error:
+            recorder.begin("throttling")
+            recorder.fail(error.code, f"{error.error_code.value}: {error.message}", error.remedy)
             return ConnectReturnCode.SERVER_UNAVAILABLE
         return self._accept(link, connect, user_name, *found)
 

@@ -44,6 +44,18 @@ CREDENTIALS_CHANGED = Ending(
     "the device was disabled, deleted or given other credentials",
     "enable the device, or connect with its new credentials",
 )
+BACKLOG_FULL = Ending(
+    "publish",
+    "throttle-backlog-full",
+    "429002: the hub's telemetry is over its limit for so long that no more of it may wait",
+    "send less, or change the hub's sku, limits or throttling",
+)
+QUOTA_EXCEEDED = Ending(
+    "publish",
+    "quota-exceeded",
+    "403002: the hub had its messages of today",
+    "send again after 00:00 UTC, or change the hub's sku, limits or throttling",
+)
 SHUTTING_DOWN = Ending(
     "session", "shutting-down", "the server is shutting down", "connect again in a moment"
 )

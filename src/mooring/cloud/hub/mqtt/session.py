@@ -21,6 +21,7 @@ from mooring.cloud.hub.mqtt.endings import (
     not_stored,
     too_large,
 )
+from mooring.cloud.hub.mqtt.shaping import TelemetryShaper
 from mooring.cloud.hub.mqtt.telemetry import (
     RETAIN_PROPERTY,
     TelemetrySender,
@@ -73,6 +74,7 @@ class HubSession:
         "_is_clean",
         "_is_over",
         "_prefix",
+        "_shaper",
         "_silence_s",
         "_subscriptions",
         "_telemetry",
@@ -82,6 +84,7 @@ class HubSession:
         "hub",
         "key",
         "link",
+        "throttle",
     )
 
     def __init__(
@@ -111,6 +114,8 @@ class HubSession:
         self.hub = hub
         self.generation_id = generation_id
         self._telemetry = TelemetrySender(door.service.telemetry, source, link, door.limits)
+        self.throttle = door.service.throttling.of(hub)
+        self._shaper: TelemetryShaper | None = None
         self._twins: TwinExchange | None = None
         self._devicebound: DeviceboundSender | None = None
         self._prefix = telemetry_prefix(key[1])
@@ -131,7 +136,18 @@ class HubSession:
     # -- DeviceSession -------------------------------------------------------------------------
 
     def receive(self, packets: Sequence[Packet]) -> None:
-        """Take the packets of one read: telemetry in one batch, the rest one by one."""
+        """Take the packets of one read."""
+        if self.throttle.is_on or self._shaper is not None:
+            if self._shaper is None:
+                self._shaper = TelemetryShaper(
+                    self.throttle, self.link, self._telemetry, self._prefix, self.take
+                )
+            self._shaper.receive(packets)
+        else:
+            self.take(packets)
+
+    def take(self, packets: Sequence[Packet]) -> None:
+        """Take packets that may pass: telemetry in one batch, the rest one by one."""
         prefix = self._prefix
         prefix_size = len(prefix)
         max_bytes = self._door.limits.max_message_bytes
@@ -171,6 +187,8 @@ class HubSession:
 
     def deadline(self, last_seen: float) -> tuple[float, Ending]:
         """Return when and why the connection must end if no more packets come."""
+        if self._shaper is not None and self._shaper.is_holding:
+            last_seen = max(last_seen, self._door.clock.monotonic())  # it is we who do not read
         silent_at = last_seen + self._silence_s
         if self._ends_at is not None and self._ends_at < silent_at:
             return self._ends_at, TOKEN_EXPIRED
@@ -197,6 +215,8 @@ class HubSession:
         if not orderly and self._will is not None:
             self._telemetry.send_will(self._will)
         self._will = None
+        if self._shaper is not None:
+            self._shaper.stop()
         if self._devicebound is not None:
             self._devicebound.end()
             if not self._is_clean:
@@ -207,6 +227,8 @@ class HubSession:
         """Take nothing new; close when what was taken is acknowledged."""
         self._draining = True
         self.link.pause()
+        if self._shaper is not None:
+            self._shaper.stop()
         if self._devicebound is not None:
             self._devicebound.pause()
         self._telemetry.drain(lambda: self.link.end(SHUTTING_DOWN))

@@ -35,6 +35,7 @@ class TelemetrySender:
     """
 
     __slots__ = (
+        "_is_held",
         "_last_ids",
         "_limits",
         "_link",
@@ -58,6 +59,7 @@ class TelemetrySender:
         self._uncommitted = 0
         self._uncommitted_bytes = 0
         self._paused = False
+        self._is_held = False
         self._on_idle: Callable[[], None] | None = None
 
     def append(self, messages: list[TelemetryMessage], ids: list[int], size: int) -> None:
@@ -96,7 +98,19 @@ class TelemetrySender:
                 and self._uncommitted_bytes * 2 <= limits.max_uncommitted_bytes
             ):
                 self._paused = False
-                self._link.resume()
+                if not self._is_held:
+                    self._link.resume()
+
+    def hold(self) -> None:
+        """Read no more from the device until `release`, whatever is on the way."""
+        self._is_held = True
+        self._link.pause()
+
+    def release(self) -> None:
+        """Read again, unless too much is on the way."""
+        self._is_held = False
+        if not self._paused and self._on_idle is None:
+            self._link.resume()
 
     def acknowledge_in_turn(self, packet_id: int) -> None:
         """Acknowledge after the telemetry that came before: PUBACKs keep the order [MQTT-4.6.0-2].

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mooring.cloud.api.azure_errors import in_sentences
 from mooring.cloud.hub.errors import DeviceNotFound, HubError
+from mooring.cloud.hub.throttling.model import HubLimit
 from mooring.cloud.hub.twins.model import DesiredChange
 from mooring.protocol.azure.error_bodies import ErrorBody, encode_error_body
 from mooring.protocol.azure.errors import HubErrorCode
@@ -103,6 +104,7 @@ class TwinExchange:
         def done(version: int | None, error: BaseException | None) -> None:
             self._under_way -= 1
             if error is None:
+                session.throttle.charge(size)
                 self._answer(rid, 204, b"", version)
             else:
                 self._fail(rid, error)
@@ -110,6 +112,7 @@ class TwinExchange:
             self._flow.settle(1, size)
 
         try:
+            session.throttle.admit(HubLimit.TWIN_UPDATES)
             self._twins.submit_reported(
                 session.hub,
                 session.device_id,
@@ -132,10 +135,11 @@ class TwinExchange:
             self._fail(rid, _slow_down())
             return
         try:
+            session.throttle.admit(HubLimit.TWIN_READS)
             document = self._twins.device_document(
                 session.hub, session.device_id, session.generation_id
             )
-        except StorageError as error:
+        except (HubError, StorageError) as error:
             self._fail(rid, error)
             return
         if document is None:
@@ -144,6 +148,7 @@ class TwinExchange:
         if not self._burst_bytes:
             asyncio.get_running_loop().call_soon(self._end_burst)
         self._burst_bytes += len(document)
+        session.throttle.charge(len(document))
         self._answer(rid, 200, document)
 
     def _end_burst(self) -> None:

@@ -125,16 +125,17 @@ class _ServiceApi:
                 clock=services.clock,
             )
         check_api_version(request.query_params.getlist("api-version"))
-        answer = await operation.handler(
-            ServiceRequest(
-                services=services,
-                hub=hub,
-                ids=ids,
-                parameters=request.query_params,
-                headers=request.headers,
-                body=await _read_body(request),
-            )
+        asked = ServiceRequest(
+            services=services,
+            hub=hub,
+            ids=ids,
+            parameters=request.query_params,
+            headers=request.headers,
+            body=await _read_body(request),
         )
+        if operation.limit is not None:
+            asked.throttle.admit(operation.limit)
+        answer = await operation.handler(asked)
         if answer.status == 204:
             return Response(status_code=204, headers=dict(answer.headers))
         return Response(

@@ -28,6 +28,7 @@ from mooring.cloud.hub.service_api.requests import (
     ServiceRequest,
     read_document,
 )
+from mooring.cloud.hub.throttling.model import HubLimit
 from mooring.cloud.hub.twins.errors import twin_invalid
 from mooring.cloud.preconditions import MAX_TRIES
 from mooring.protocol.azure.error_codes import HubErrorCode
@@ -129,7 +130,11 @@ async def run_bulk(request: ServiceRequest) -> ServiceAnswer:
     return ServiceAnswer(document, {"iothub-errorcode": code.wire_name}, status=code.http_status)
 
 
-OPERATIONS = (Operation("POST", "/devices", Right.REGISTRY_WRITE, run_bulk),)
+OPERATIONS = (
+    Operation(
+        "POST", "/devices", Right.REGISTRY_WRITE, run_bulk, limit=HubLimit.REGISTRY_OPERATIONS
+    ),
+)
 
 
 async def _run_item(request: ServiceRequest, device_id: str, item: BulkItem) -> None:

@@ -13,10 +13,12 @@ from mooring.cloud.hub.service_api.requests import (
     ServiceRequest,
     no_content,
 )
+from mooring.cloud.hub.throttling.model import HubLimit
 from mooring.cloud.paging import MAX_PAGE_ITEMS
 
 COLLECTION = "/devices"
 ITEM = COLLECTION + "/{deviceId}"
+_LIMIT = HubLimit.REGISTRY_OPERATIONS
 
 
 async def list_devices(request: ServiceRequest) -> ServiceAnswer:
@@ -59,10 +61,10 @@ async def delete_device(request: ServiceRequest) -> ServiceAnswer:
 
 
 OPERATIONS = (
-    Operation("GET", COLLECTION, Right.REGISTRY_READ, list_devices),
-    Operation("GET", ITEM, Right.REGISTRY_READ, get_device),
-    Operation("PUT", ITEM, Right.REGISTRY_WRITE, put_device),
-    Operation("DELETE", ITEM, Right.REGISTRY_WRITE, delete_device),
+    Operation("GET", COLLECTION, Right.REGISTRY_READ, list_devices, limit=_LIMIT),
+    Operation("GET", ITEM, Right.REGISTRY_READ, get_device, limit=_LIMIT),
+    Operation("PUT", ITEM, Right.REGISTRY_WRITE, put_device, limit=_LIMIT),
+    Operation("DELETE", ITEM, Right.REGISTRY_WRITE, delete_device, limit=_LIMIT),
 )
 
 

@@ -22,6 +22,7 @@ _FEEDBACK = "/messages/serviceBound/feedback"
 
 async def purge(request: ServiceRequest) -> ServiceAnswer:
     """Delete all messages of a device."""
+    request.throttle.check_tier()
     device_id = request.ids["deviceId"]
     purged = await request.services.hub.devicebound.purge(request.hub, device_id)
     return ServiceAnswer({"totalMessagesPurged": purged, "deviceId": device_id, "moduleId": None})
@@ -29,6 +30,7 @@ async def purge(request: ServiceRequest) -> ServiceAnswer:
 
 async def receive_feedback(request: ServiceRequest) -> ServiceAnswer:
     """Give out the oldest feedback message, locked by the etag of the answer; 204 for none."""
+    request.throttle.check_tier()
     message = await request.services.hub.devicebound.feedback.receive(request.hub)
     if message is None:
         return no_content()
@@ -46,6 +48,7 @@ async def receive_feedback(request: ServiceRequest) -> ServiceAnswer:
 
 async def complete_feedback(request: ServiceRequest) -> ServiceAnswer:
     """Settle a feedback message."""
+    request.throttle.check_tier()
     feedback = request.services.hub.devicebound.feedback
     await feedback.complete(request.hub, request.ids["lockToken"])
     return no_content()
@@ -53,6 +56,7 @@ async def complete_feedback(request: ServiceRequest) -> ServiceAnswer:
 
 async def abandon_feedback(request: ServiceRequest) -> ServiceAnswer:
     """Give a feedback message back."""
+    request.throttle.check_tier()
     feedback = request.services.hub.devicebound.feedback
     await feedback.abandon(request.hub, request.ids["lockToken"])
     return no_content()

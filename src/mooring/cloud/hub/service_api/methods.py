@@ -16,9 +16,10 @@ from mooring.protocol.azure.json_members import Members
 
 async def invoke_method(request: ServiceRequest) -> ServiceAnswer:
     """Have a device run a method, and wait for its answer."""
-    result = await request.services.hub.methods.invoke(
-        request.hub, request.ids["deviceId"], read_call(request)
-    )
+    call = read_call(request)
+    request.throttle.admit_method(len(call.payload))
+    result = await request.services.hub.methods.invoke(request.hub, request.ids["deviceId"], call)
+    request.throttle.charge(len(call.payload), len(result.payload))
     payload = None
     if result.payload.strip():
         payload = decode_json(result.payload, max_bytes=MAX_PAYLOAD_BYTES, field="payload")

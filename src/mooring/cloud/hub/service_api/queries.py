@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from mooring.cloud.accounts.model import Right
 from mooring.cloud.hub.service_api.requests import Operation, ServiceAnswer, ServiceRequest
+from mooring.cloud.hub.throttling.model import HubLimit
 from mooring.cloud.paging import MAX_PAGE_ITEMS
 
 # In lower case on the wire: .NET looks them up by case, and fails without the type.
@@ -30,10 +31,13 @@ async def query(request: ServiceRequest) -> ServiceAnswer:
         ),
         continuation=request.headers.get(CONTINUATION, "").strip() or None,
     )
+    request.throttle.charge(len(page.body))
     headers = {ITEM_TYPE: page.item_type.value}
     if page.continuation is not None:
         headers[CONTINUATION] = page.continuation
     return ServiceAnswer(headers=headers, encoded=page.body)
 
 
-OPERATIONS = (Operation("POST", "/devices/query", Right.SERVICE_CONNECT, query),)
+OPERATIONS = (
+    Operation("POST", "/devices/query", Right.SERVICE_CONNECT, query, limit=HubLimit.QUERIES),
+)

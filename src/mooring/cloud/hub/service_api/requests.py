@@ -15,6 +15,8 @@ from mooring.cloud.api.hub_errors import ErrorShape
 from mooring.cloud.api.validation import first_fault
 from mooring.cloud.hub.errors import HubError, InputInvalid
 from mooring.cloud.hub.model import Hub
+from mooring.cloud.hub.throttling.model import HubLimit
+from mooring.cloud.hub.throttling.service import HubThrottle
 from mooring.protocol.azure.api_versions import is_api_version
 from mooring.protocol.azure.error_codes import HubErrorCode
 from mooring.protocol.azure.errors import quoted
@@ -66,6 +68,11 @@ class ServiceRequest:
     parameters: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes = field(default=b"", repr=False)
+
+    @property
+    def throttle(self) -> HubThrottle:
+        """Return what counts the hub's operations."""
+        return self.services.hub.throttling.of(self.hub)
 
     @property
     def if_match(self) -> str | None:
@@ -147,7 +154,7 @@ class Operation:
 
     `path` is spelled as Azure's specification has it, ``{…}`` for the variable parts. `right` is
     what a shared access policy must hold; None where nobody need prove anything. `shape` is that
-    of its errors.
+    of its errors. `limit` is the rate that it counts for, None for none.
     """
 
     method: str
@@ -155,6 +162,7 @@ class Operation:
     right: Right | None
     handler: Handler
     shape: ErrorShape = ErrorShape.REGISTRY
+    limit: HubLimit | None = None
 
 
 def read_document(model: type[Body], document: JsonValue, *, where: str = "") -> Body:

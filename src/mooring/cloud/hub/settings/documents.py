@@ -13,12 +13,12 @@ from mooring.cloud.hub.settings.cloud_to_device import (
 )
 from mooring.cloud.hub.settings.model import (
     HUB_EVENTS,
-    MAX_UNITS,
     EventSource,
     HubSettings,
     HubThrottling,
     Sku,
 )
+from mooring.cloud.hub.throttling.documents import limits_to_json, read_limits
 from mooring.protocol.azure.errors import quoted
 from mooring.protocol.azure.json_documents import JsonValue
 from mooring.protocol.azure.json_members import Members
@@ -34,6 +34,7 @@ def settings_to_json(settings: HubSettings) -> dict[str, JsonValue]:
         "disableDeviceSAS": settings.disable_device_sas,
         "throttling": settings.throttling.value,
         "sku": {"name": settings.sku.value, "capacity": settings.units},
+        "limits": limits_to_json(settings.limits),
         "cloudToDevice": cloud_to_device_to_json(settings.cloud_to_device),
     }
 
@@ -66,14 +67,16 @@ def read_settings(document: Members, former: HubSettings) -> HubSettings:
         if name is not None:
             settings = replace(settings, sku=_choice(sku.field("name"), name, Sku))
         units = sku.integer("capacity")
-        if units is not None:
-            if not 1 <= units <= MAX_UNITS:
-                raise InputInvalid(
-                    f"{sku.field('capacity')}: {units} is not between 1 and {MAX_UNITS}.",
-                    "Give a number of units in that range.",
-                    field=sku.field("capacity"),
-                )
-            settings = replace(settings, units=units)
+        units = settings.units if units is None else units
+        if not 1 <= units <= settings.sku.max_units:
+            raise InputInvalid(
+                f"{sku.field('capacity')}: {units} is not between 1 and "
+                f"{settings.sku.max_units}, the most of {settings.sku}.",
+                "Give a number of units in that range.",
+                field=sku.field("capacity"),
+            )
+        settings = replace(settings, units=units)
+    settings = replace(settings, limits=read_limits(document, settings.limits))
     cloud_to_device = document.members("cloudToDevice")
     if cloud_to_device is not None:
         changed = read_cloud_to_device(cloud_to_device, settings.cloud_to_device)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from mooring.cloud.hub.devicebound.model import CloudToDeviceSettings
+from mooring.cloud.hub.throttling.model import HubLimit
 
 MAX_UNITS = 200
-"""Units of one hub (Azure: 200 of S1 and S2, 10 of S3)."""
+"""Units of one hub at most; fewer for some sizes, see `Sku.max_units`."""
 
 
 class EventSource(StrEnum):
@@ -42,6 +45,11 @@ class Sku(StrEnum):
     S2 = "S2"
     S3 = "S3"
 
+    @property
+    def max_units(self) -> int:
+        """Return how many units a hub of this size may have (Azure: IoT Hub pricing)."""
+        return {"F1": 1, "B3": 10, "S3": 10}.get(self.value, MAX_UNITS)
+
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
@@ -55,6 +63,7 @@ class HubSettings:
         throttling: Whether Azure's limits hold; they follow `sku` and `units`.
         sku: Size of the hub.
         units: How many units of that size.
+        limits: Figures that hold in the place of Azure's, where throttling is on.
         cloud_to_device: Lives and delivery counts of cloud-to-device messages and feedback.
     """
 
@@ -64,6 +73,7 @@ class HubSettings:
     throttling: HubThrottling = HubThrottling.OFF
     sku: Sku = Sku.S1
     units: int = 1
+    limits: Mapping[HubLimit, int] = field(default_factory=lambda: MappingProxyType({}))
     cloud_to_device: CloudToDeviceSettings = field(default_factory=CloudToDeviceSettings)
 
 

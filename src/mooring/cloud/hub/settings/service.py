@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from mooring.cloud.hub.model import Hub
@@ -33,6 +34,7 @@ class SettingsService:
         """Know nothing yet; `load` first."""
         self._store = store
         self._settings: dict[int, HubSettings] = {}
+        self._listeners: list[Callable[[Hub, HubSettings], None]] = []
 
     async def load(self) -> None:
         """Know what the store holds."""
@@ -43,6 +45,10 @@ class SettingsService:
     def of(self, hub: Hub) -> HubSettings:
         """Return how `hub` behaves now."""
         return self._settings.get(hub.hub_id, DEFAULT_SETTINGS)
+
+    def on_change(self, listener: Callable[[Hub, HubSettings], None]) -> None:
+        """Call `listener` after each change, with what holds from then on."""
+        self._listeners.append(listener)
 
     async def update(self, hub: Hub, document: Members) -> HubSettings:
         """Change what `document` names; the rest stays.
@@ -55,4 +61,6 @@ class SettingsService:
             hub.hub_id, encode_json(settings_to_json(settings)).decode("ascii")
         )
         self._settings[hub.hub_id] = settings
+        for listener in self._listeners:
+            listener(hub, settings)
         return settings
