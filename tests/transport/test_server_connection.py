@@ -409,6 +409,21 @@ async def test_close_when_reading_is_paused_reads_on_to_see_the_peers_end(
     assert peer.raw.calls == ["pause", "resume", "eof"]
 
 
+async def test_close_when_a_paused_peer_is_gone_ends_the_connection(
+    start_listener: StartListener,
+) -> None:
+    applications = Applications(on_data=pause)
+    listener = await start_listener(applications)
+    _, writer = await connect(listener.port)
+    writer.write(b"go")
+    await until(lambda: applications and "data" in applications[0].events)
+    writer.transport.abort()
+    await asyncio.sleep(0.1)
+    assert "lost" not in applications[0].events  # nobody reads, so nobody knows
+    applications[0].connection.close()
+    await until(lambda: "lost" in applications[0].events)
+
+
 async def test_write_when_within_data_received_leaves_as_one_record(
     server_tls: ServerTls, lose: Lose
 ) -> None:

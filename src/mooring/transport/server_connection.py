@@ -457,7 +457,10 @@ class ServerConnection(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             raw.resume_reading()
-        raw.write_eof()
+        try:
+            raw.write_eof()
+        except OSError:  # the peer is gone, and has reset the connection at our last words
+            raw.abort()
 
     def _close_raw(self) -> None:
         self._raw_transport.close()
