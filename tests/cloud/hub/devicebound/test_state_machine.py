@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ DEVICES = ("dev", "Dev")
 QUEUE = 50
 MAX_DELIVERIES = 3
 LOCK_S = 60
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -131,7 +132,8 @@ class Queues(RuleBasedStateMachine):
         ]
         for locked, item in zip(taken, free, strict=True):
             item.token, item.holder = locked.lock_token, who
-            item.locked_until = now + timedelta(seconds=LOCK_S)
+            # Who is told of when it goes has its locks until then.
+            item.locked_until = LATEST if who is not None else now + timedelta(seconds=LOCK_S)
 
     @precondition(lambda self: any(m.token for box in self.models.values() for m in box.queue))
     @rule(how=st.sampled_from(["complete", "reject", "abandon"]), data=st.data())

@@ -108,7 +108,7 @@ class TwinStore(Protocol):
     def submit_reported(
         self, hub_id: int, device_id: str, write: ReportedWrite, done: WrittenDone
     ) -> None:
-        """Merge a device's patch; `done` is called after the commit, which many share.
+        """Merge a device's patch; `done` is called after the commit.
 
         Or it gets NoSuchTwin, TwinChanged, or mooring.protocol.azure.errors.TwinTooLarge.
         """

@@ -40,8 +40,7 @@ class SessionTables(SqliteCommitter):
                 (subscriptions, hub_id, device_id, generation_id),
             )
 
-        # A fleet comes back together and subscribes anew.
-        self._database.submit(run, lambda _result, error: saved(error), grouped=True)
+        self._database.submit(run, lambda _result, error: saved(error))
 
     async def discard_session(self, hub_id: int, device_id: str) -> None:
         """Drop a device's session, if there is one."""

@@ -99,12 +99,11 @@ class TwinTables(SqliteCommitter):
     def submit_reported(
         self, hub_id: int, device_id: str, write: ReportedWrite, done: WrittenDone
     ) -> None:
-        """Merge a device's patch; `done` is called after the commit, which many share."""
+        """Merge a device's patch; `done` is called after the commit."""
         self._database.submit(
             lambda connection: write_reported(connection, hub_id, device_id, write),
             done,
             size_bytes=write.size_bytes,
-            grouped=True,
         )
 
     def find_model_id(self, hub_id: int, device_id: str) -> str | None:
