@@ -134,7 +134,7 @@ def _device_is_listed(mooring: CommandLine, device_id: str) -> None:
     devices = {device["deviceId"]: device for device in mooring.json("hub", "device", "list")}
     assert devices[device_id]["connectionState"] == "Connected"
     # DPS pins the hub's device to the certificate that registered, on either way.
-    assert devices[device_id]["authentication"]["type"] == "selfSigned"
+    assert devices[device_id]["authenticationType"] == "selfSigned"
 
 
 def _individual(

@@ -15,7 +15,7 @@ from tests.support.commandline import CommandLine
 from tests.support.dps_commands import fresh_name
 from tests.support.scripted_api import Script, scripted
 
-from mooring.cli import dps_bulk, dps_collections
+from mooring.cli import companies, dps_collections
 from mooring.cli.api import ApiError
 from mooring.cli.azure_api import AzureApi, open_azure_api
 from mooring.cli.dps_bulk import Bulk
@@ -128,13 +128,13 @@ def test_bulk_waits_for_a_service_that_is_busy(script: Script, api: AzureApi) ->
     busy = {"errorCode": 429001, "message": "Throttled."}
     script.then(429, busy, retry_after="7").then(503, busy).then(200, {"isSuccessful": True})
     assert bulk.send("create", _records("a")) == {}
-    assert waited == [7, dps_bulk.WAIT_S]
+    assert waited == [7, companies.WAIT_S]
 
 
 def test_bulk_does_not_wait_for_ever(
     script: Script, api: AzureApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dps_bulk, "MAX_WAITS", 2)
+    monkeypatch.setattr(companies, "MAX_WAITS", 2)
     bulk = Bulk(api, INDIVIDUAL, sleep=lambda _: None)
     for _ in range(3):
         script.then(429, {"errorCode": 429001, "message": "Throttled."}, retry_after="100000")

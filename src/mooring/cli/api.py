@@ -157,7 +157,7 @@ class ApiClient:
                 },
                 timeout=max(timeout_s, TIMEOUT_S),
             )
-        if not response.is_success:
+        if not self._is_answer(response):
             raise self._refusal(response)
         if not response.content:
             return None, response.headers
@@ -187,6 +187,10 @@ class ApiClient:
                 response.read()
                 raise self._refusal(response)
             yield response.iter_lines()
+
+    def _is_answer(self, response: httpx.Response) -> bool:
+        """Return whether the API did what was asked, or says of each part what became of it."""
+        return response.is_success
 
     def _refusal(self, response: httpx.Response) -> ApiError:
         try:

@@ -25,7 +25,7 @@ import typer
 from mooring.cli.api import ApiClient, Part
 from mooring.cli.api_access import open_api
 from mooring.cli.azure_api import AzureApi, open_azure_api
-from mooring.cli.hub_api import HubApi, open_hub_api
+from mooring.cli.hub_api import HubApi, open_hub_api, open_hub_resource_api
 from mooring.cli.options import StateOption, TokenOption, TrustOption
 from mooring.cli.output import (
     CommandError,
@@ -150,7 +150,12 @@ class GatewayCall(AdminCall):
 
 @dataclass(frozen=True, kw_only=True)
 class DpsCall(Call):
-    """A call of DPS's service API or resource API."""
+    """A call of DPS's service API or resource API.
+
+    `group` is the command group that the call belongs to, for hints of what comes next.
+    """
+
+    group: ClassVar[str] = "mooring dps"
 
     url: HttpsUrlOption = None
 
@@ -178,26 +183,46 @@ class HubCall(Call):
         return open_hub_api(self.state, self.url, self.token, self.trust, self.hub)
 
 
+@dataclass(frozen=True, kw_only=True)
+class HubResourceCall(DpsCall):
+    """A call of the resource API for a hub, which takes the same calls as for a DPS."""
+
+    group: ClassVar[str] = "mooring hub"
+
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            "--hub", help="Name of the hub, the first one unless given; needed with --url."
+        ),
+    ] = None
+
+    def api(self) -> AzureApi:
+        """Return a client of that API, whose `resource` is the hub; see `Call.api`."""
+        return open_hub_resource_api(self.state, self.url, self.token, self.trust, self.hub)
+
+
 def command(
-    app: typer.Typer, name: str | None = None
+    app: typer.Typer, name: str | None = None, *, call: type[Call] | None = None
 ) -> Callable[[Callable[Concatenate[C, P], None]], Callable[Concatenate[C, P], None]]:
     """Return a decorator that makes a function a command of `app`.
 
-    Its name is that of the function, unless `name` is given.
+    Its name is that of the function, unless `name` is given. `call` is the kind of call to hand
+    to it, where that is another than the one it is written for.
     """
 
     def decorate(
         function: Callable[Concatenate[C, P], None],
     ) -> Callable[Concatenate[C, P], None]:
-        app.command(name or function.__name__)(_framed(function))
+        app.command(name or function.__name__)(_framed(function, call))
         return function
 
     return decorate
 
 
-def _framed(function: Callable[..., None]) -> Callable[..., None]:
+def _framed(function: Callable[..., None], kind: type[Call] | None) -> Callable[..., None]:
     """Return `function` with the options of its groups in their place, and errors shown."""
     call, *own = signature(function, eval_str=True).parameters.values()
+    call = call if kind is None else call.replace(annotation=kind)
     # The call's options are the same everywhere, and stand behind those that are not.
     groups = {parameter.name: parameter.annotation for parameter in (*own, call)}
     parameters = [option for parameter in (*own, call) for option in _options(parameter)]

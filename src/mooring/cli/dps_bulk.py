@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from mooring.cli.api import ApiError
 from mooring.cli.azure_api import AzureApi
+from mooring.cli.companies import in_companies, when_free
 from mooring.cli.dps_collections import Collection
 from mooring.protocol.azure.error_codes import DpsErrorCode
 
@@ -19,15 +19,6 @@ BULK_ITEMS = 10
 BULK_CHARS = 64 * 1024
 """Ours, below Azure's 96 KB of a message: records with large twins go in smaller companies."""
 
-MAX_WAITS = 20
-"""Times in a row that a service which is busy (429, 503) is waited for."""
-
-WAIT_S = 2
-"""How long, unless it says so itself."""
-
-MAX_WAIT_S = 60
-
-_BUSY = (429, 503)
 _ABOUT_THE_RECORDS = (400, 413)
 
 Mode = Literal["create", "update"]
@@ -57,21 +48,8 @@ class Bulk:
         self._sleep = sleep
 
     def companies(self, records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-        """Yield `records` in companies that one operation takes, in their order.
-
-        No id is twice in one, since there is no order among its records.
-        """
-        company: dict[str, dict[str, Any]] = {}
-        room = BULK_CHARS
-        for record in records:
-            name, size = self.key(record), len(json.dumps(record))
-            if company and (len(company) == BULK_ITEMS or size > room or name in company):
-                yield list(company.values())
-                company, room = {}, BULK_CHARS
-            company[name] = record
-            room -= size
-        if company:
-            yield list(company.values())
+        """Yield `records` in companies that one operation takes, in their order."""
+        return in_companies(records, key=self.key, most=BULK_ITEMS, chars=BULK_CHARS)
 
     def key(self, record: dict[str, Any]) -> str:
         """Return what tells `record` from others; ids are compared without regard to case."""
@@ -108,14 +86,7 @@ class Bulk:
         return self.send(mode, records[:middle]) | self.send(mode, records[middle:])
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        waits = 0
-        while True:
-            try:
-                answer: dict[str, Any] = self._api.post_json(self._collection.path, body)
-            except ApiError as error:
-                if error.status not in _BUSY or waits == MAX_WAITS:
-                    raise
-                waits += 1
-                self._sleep(min(error.retry_after_s or WAIT_S, MAX_WAIT_S))
-            else:
-                return answer
+        answer: dict[str, Any] = when_free(
+            lambda: self._api.post_json(self._collection.path, body), self._sleep
+        )
+        return answer

@@ -34,7 +34,7 @@ def add(
     body = {"properties": {"certificate": read_text(file), "isVerified": verified}}
     with call.api() as api:
         found = api.put_json(_path(api, name), body)
-    hint = None if verified else f"next: mooring dps certificate code {name}"
+    hint = None if verified else f"next: {call.group} certificate code {name}"
     call.show(found, _facts, hint=hint)
 
 
@@ -106,7 +106,7 @@ def code(call: DpsCall, name: CertificateName) -> None:
     if call.as_json:
         emit_json(found)
         return
-    _print_next_steps(name, found["properties"]["verificationCode"])
+    _print_next_steps(call.group, name, found["properties"]["verificationCode"])
 
 
 @command(app)
@@ -192,12 +192,12 @@ def _make_proof(api: AzureApi, name: str, key_file: Path, passphrase_file: Path 
     return dump_certificate(issue_verification(text, issuer, now=now).certificate)
 
 
-def _print_next_steps(name: str, text: str) -> None:
+def _print_next_steps(group: str, name: str, text: str) -> None:
     from mooring.pki.possession_commands import openssl_proof_commands
 
     print_facts({"verification code": text})
     print_hint("\nnext, with the CA's key at hand, in one step")
-    _print_command(f"mooring dps certificate verify {name} --with-key root-private-key.pem")
+    _print_command(f"{group} certificate verify {name} --with-key root-private-key.pem")
     print_hint("or, where the key is, either")
     _print_command(
         f"mooring cert verification --code {text} --ca root-cert.pem --ca-key root-private-key.pem"
@@ -206,7 +206,7 @@ def _print_next_steps(name: str, text: str) -> None:
     for line in openssl_proof_commands(text).lines:
         _print_command(line)
     print_hint("then")
-    _print_command(f"mooring dps certificate verify {name} verification-cert.pem")
+    _print_command(f"{group} certificate verify {name} verification-cert.pem")
 
 
 def _print_command(line: str) -> None:

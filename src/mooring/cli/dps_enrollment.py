@@ -19,17 +19,10 @@ from mooring.cli.dps_attestation import (
     without_slot,
 )
 from mooring.cli.dps_collections import INDIVIDUAL
-from mooring.cli.dps_exchange import (
-    ExportFile,
-    ForceOption,
-    ImportFile,
-    UpdateOption,
-    WithKeysOption,
-    export_all,
-    import_all,
-)
-from mooring.cli.dps_inputs import json_object
+from mooring.cli.dps_exchange import WithKeysOption, export_all, import_all
 from mooring.cli.dps_terms import Terms, date_facts, terms_facts
+from mooring.cli.exchange_files import ExportFile, ForceOption, ImportFile, UpdateOption
+from mooring.cli.inputs import json_object
 from mooring.cli.output import CommandError, UsageError
 from mooring.cli.records import DisabledOption, IfMatchOption, LimitOption, path_to
 from mooring.cli.rendering import read_text, short_time

@@ -21,16 +21,9 @@ from mooring.cli.dps_attestation import (
     without_slot,
 )
 from mooring.cli.dps_collections import GROUP
-from mooring.cli.dps_exchange import (
-    ExportFile,
-    ForceOption,
-    ImportFile,
-    UpdateOption,
-    WithKeysOption,
-    export_all,
-    import_all,
-)
+from mooring.cli.dps_exchange import WithKeysOption, export_all, import_all
 from mooring.cli.dps_terms import Terms, date_facts, terms_facts
+from mooring.cli.exchange_files import ExportFile, ForceOption, ImportFile, UpdateOption
 from mooring.cli.output import UsageError, console
 from mooring.cli.records import DisabledOption, IfMatchOption, LimitOption, path_to
 

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mooring.cli.output import CommandError, UsageError
-
-MAX_DOCUMENT_BYTES = 1 << 20
-"""A twin or an object of facts has kilobytes; a wrong file is not read whole."""
-
-
-def json_object(given: str, option: str) -> dict[str, Any]:
-    """Return the JSON object in `given`, or in the file it names; ``-`` is standard input.
-
-    Raises:
-        CommandError: The file cannot be read.
-        UsageError: It is no JSON object.
-    """
-    text = given if given.lstrip()[:1] in ("{", "[") else _read(Path(given), option)
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        fault = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise _not_an_object(option, f"not JSON: {fault}") from None
-    if not isinstance(document, dict):
-        raise _not_an_object(option, "JSON, but not an object")
-    return document
+from mooring.cli.inputs import json_object
+from mooring.cli.output import UsageError
 
 
 def initial_twin(given: str) -> dict[str, Any]:
@@ -75,42 +52,6 @@ def is_masked(definition: Mapping[str, Any] | None) -> bool:
     """Return whether a ``customAllocationDefinition`` has its webhook's key left out."""
     url = str((definition or {}).get("webhookUrl", ""))
     return f"//{MASK}@" in url or url.endswith((f"?{MASK}", f"#{MASK}"))
-
-
-def _read(path: Path, option: str) -> str:
-    try:
-        if str(path) == "-":
-            data = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
-        else:
-            with path.open("rb") as file:
-                data = file.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise CommandError(
-            "file-unreadable",
-            f"{option}: {path} cannot be read ({error.strerror or error}).",
-            "Give the path of a JSON file, or the JSON itself, which begins with '{'.",
-            field=option,
-        ) from None
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise CommandError(
-            "file-too-large",
-            f"{option}: {path} has more than {MAX_DOCUMENT_BYTES} bytes.",
-            "Give a smaller document.",
-            field=option,
-        )
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise _not_an_object(option, "not UTF-8 text") from None
-
-
-def _not_an_object(option: str, fault: str) -> UsageError:
-    return UsageError(
-        "not-a-json-object",
-        f"{option}: {fault}.",
-        'Give a JSON object such as {"a": 1}, or a file that holds one.',
-        field=option,
-    )
 
 
 def _not_a_twin(fault: str) -> UsageError:

@@ -1,32 +1,59 @@
-"""`mooring hub`: hubs, device identities, telemetry."""
+"""`mooring hub`: hubs, how they behave, and all that is done with one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from mooring.cli import hub_policy
-from mooring.cli.api import ApiClient
+from mooring.cli import (
+    hub_certificate,
+    hub_device,
+    hub_group,
+    hub_message,
+    hub_policy,
+    hub_twin,
+)
 from mooring.cli.calls import CloudCall, command
+from mooring.cli.hub_filters import SOURCES
+from mooring.cli.hub_invoke import invoke
+from mooring.cli.hub_monitor import monitor
 from mooring.cli.hub_query import query
-from mooring.cli.output import CommandError, console, emit_json
-from mooring.cli.records import IfMatchOption, LimitOption, list_pages, path_to
-from mooring.cli.rendering import read_text, short_time
+from mooring.cli.output import UsageError
+from mooring.cli.records import path_to
 
-app = typer.Typer(no_args_is_help=True, help="IoT hubs: their devices and telemetry.")
-device = typer.Typer(no_args_is_help=True, help="Device identities in a hub's registry.")
-app.add_typer(device, name="device")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="IoT hubs: devices, telemetry, twins, methods, messages, queries.",
+)
+app.add_typer(hub_device.app, name="device")
+app.add_typer(hub_twin.app, name="twin")
+app.add_typer(hub_group.app, name="group")
 app.add_typer(hub_policy.app, name="policy")
+app.add_typer(hub_certificate.app, name="certificate")
+command(app)(monitor)
 command(app)(query)
+command(app)(invoke)
+command(app)(hub_message.send)
+command(app)(hub_message.queue)
+command(app)(hub_message.purge)
+command(app)(hub_message.feedback)
 
-HubOption = Annotated[
-    str | None, typer.Option("--hub", help="Name of the hub; the first one, unless given.")
-]
+EVENTS = {name: source for name, source in SOURCES.items() if name != "telemetry"}
+"""What a hub may report of itself, by the names that `monitor --source` has."""
+
+NO_EVENTS = "none"
+
+
+class Throttling(StrEnum):
+    """Which limits on rates hold."""
+
+    OFF = "off"
+    AZURE = "azure"
+
+
+HubName = Annotated[str, typer.Argument(help="Name of the hub.", metavar="NAME")]
 
 
 @command(app)
@@ -37,10 +64,16 @@ def create(
         str,
         typer.Option(help="Host name that devices are sent to; it must resolve to this cloud."),
     ],
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Partitions of its telemetry log.", show_default="4")
+    ] = None,
 ) -> None:
     """Create a hub and link it to the DPS; the server certificate takes its host name in."""
+    body: dict[str, Any] = {"name": name, "hostName": host_name}
+    if partitions is not None:
+        body["partitionCount"] = partitions
     with call.api() as api:
-        found = api.post_json("hubs", {"name": name, "hostName": host_name})
+        found = api.post_json("hubs", body)
     call.show(found, _hub_facts)
 
 
@@ -57,188 +90,144 @@ def list_hubs(call: CloudCall) -> None:
     )
 
 
-@command(device, "add")
-def device_add(
-    call: CloudCall,
-    certificate: Annotated[
-        Path, typer.Option("--certificate", help="The device's certificate, pinned by thumbprint.")
-    ],
-    device_id: Annotated[
-        str | None, typer.Option(help="The certificate's CN, unless given.")
-    ] = None,
-    hub: HubOption = None,
-) -> None:
-    """Create a device without DPS, pinned to its own certificate."""
-    from mooring.pki.certificates import common_name, sha256_thumbprint
-    from mooring.pki.pem import take_certificates
-
-    leaf = take_certificates(read_text(certificate)).certificates[0]
-    name = device_id or common_name(leaf)
-    if not name:
-        raise CommandError(
-            "common-name-missing",
-            f"{certificate} has no common name to take the device id from.",
-            "Give --device-id.",
-            field="--device-id",
-        )
-    body = {
-        "deviceId": name,
-        "authentication": {
-            "type": "selfSigned",
-            "x509Thumbprint": {"primaryThumbprint": sha256_thumbprint(leaf)},
-        },
-    }
+@command(app)
+def show(call: CloudCall, name: HubName) -> None:
+    """Show a hub and how it behaves; connection strings: `mooring hub policy show`."""
     with call.api() as api:
-        found = api.put_json(path_to(_devices(api, hub), name), body)
-    call.show(found, _device_facts)
-
-
-@command(device, "list")
-def device_list(call: CloudCall, hub: HubOption = None, limit: LimitOption = None) -> None:
-    """List the devices of a hub."""
-    with call.api() as api:
-        found = list_pages(api, _devices(api, hub), limit)
-    call.show_table(
-        found,
-        "devices",
-        ("device id", "status", "connection", "authentication", "last activity"),
-        lambda row: (
-            row["deviceId"],
-            row["status"],
-            row["connectionState"],
-            row["authentication"]["type"],
-            _time(row["lastActivityTime"]),
-        ),
-    )
-
-
-@command(device, "show")
-def device_show(call: CloudCall, device_id: str, hub: HubOption = None) -> None:
-    """Show one device identity."""
-    with call.api() as api:
-        found = api.get_json(path_to(_devices(api, hub), device_id))
-    call.show(found, _device_facts)
-
-
-@command(device, "enable")
-def device_enable(call: CloudCall, device_id: str, hub: HubOption = None) -> None:
-    """Let a disabled device connect again."""
-    _set_status(call, device_id, "enabled", hub)
-
-
-@command(device, "disable")
-def device_disable(call: CloudCall, device_id: str, hub: HubOption = None) -> None:
-    """Refuse a device from now on, and end its connection."""
-    _set_status(call, device_id, "disabled", hub)
-
-
-@command(device, "delete")
-def device_delete(
-    call: CloudCall, device_id: str, hub: HubOption = None, if_match: IfMatchOption = None
-) -> None:
-    """Delete a device and end its connection; its telemetry stays until it is too old."""
-    with call.api() as api:
-        api.delete(path_to(_devices(api, hub), device_id), if_match=if_match)
-    call.say({"deleted": device_id}, f"deleted {device_id}.")
+        found = api.get_json(path_to("hubs", name))
+        found["settings"] = api.get_json(path_to("hubs", name, "settings"))
+    call.show(found, lambda hub: {**_hub_facts(hub), **_settings_facts(hub["settings"])})
 
 
 @command(app)
-def monitor(
+def update(
     call: CloudCall,
-    device_id: Annotated[str | None, typer.Option("--device", help="Only of this device.")] = None,
-    hub: HubOption = None,
-    start: Annotated[
-        str,
-        typer.Option("--from", help="earliest, latest, or a time such as 2030-01-02T03:04:05Z."),
-    ] = "",
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, without --follow.")] = 100,
+    name: HubName,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help=f"What the hub reports of itself among the telemetry: {', '.join(EVENTS)}, with "
+            f"commas between them, or {NO_EVENTS}.",
+        ),
+    ] = None,
+    throttling: Annotated[
+        Throttling | None, typer.Option(help="Whether Azure's limits on rates hold.")
+    ] = None,
+    sku: Annotated[
+        str | None, typer.Option(help="Size that the limits follow, such as F1, S1 or S3.")
+    ] = None,
+    units: Annotated[int | None, typer.Option(help="How many units of that size.")] = None,
+    disable_local_auth: Annotated[
+        bool | None,
+        typer.Option(
+            "--disable-local-auth/--enable-local-auth",
+            help="Whether shared access policies open nothing.",
+        ),
+    ] = None,
+    disable_device_sas: Annotated[
+        bool | None,
+        typer.Option(
+            "--disable-device-sas/--enable-device-sas",
+            help="Whether devices get in by certificate only.",
+        ),
+    ] = None,
+    c2d_ttl: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="How long cloud-to-device messages live that do not say it, such as PT1H.",
+        ),
+    ] = None,
+    max_delivery_count: Annotated[
+        int | None,
+        typer.Option(help="How often such a message is delivered until it is given up."),
+    ] = None,
+    feedback_ttl: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How long feedback is kept.")
+    ] = None,
+    feedback_lock: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="How long who receives feedback may keep it."),
+    ] = None,
+    feedback_max_delivery_count: Annotated[
+        int | None, typer.Option(help="How often feedback is delivered until it is given up.")
+    ] = None,
 ) -> None:
-    """Show telemetry: what is kept, or with --follow what comes from now on.
-
-    With --json one JSON list; with --follow as well, one JSON object a line.
-    """
-    with call.api() as api:
-        path = path_to("hubs", _hub_name(api, hub), "telemetry")
-        if call.as_json and not follow:
-            emit_json(list(_events(api, path, device_id, start, follow, limit)))
-            return
-        for event in _events(api, path, device_id, start, follow, limit):
-            if call.as_json:
-                typer.echo(json.dumps(event, ensure_ascii=False))
-            else:
-                _print_event(event)
-
-
-def _events(
-    api: ApiClient, path: str, device_id: str | None, start: str, follow: bool, limit: int
-) -> Iterator[dict[str, Any]]:
-    if not follow:
-        found = api.get_json(path, deviceId=device_id, start=start or "earliest", limit=limit)
-        yield from found["value"]
-        return
-    with api.stream_lines(f"{path}/follow", deviceId=device_id, start=start or "latest") as lines:
-        for line in lines:
-            if line:
-                yield json.loads(line)
-
-
-def _print_event(event: dict[str, Any]) -> None:
-    time = short_time(event["enqueuedTimeUtc"])
-    body = event["body"]
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    properties = " ".join(
-        f"{name}={value}"
-        for name, value in (event["systemProperties"] | event["properties"]).items()
+    """Change how a hub behaves, at once; what is not named stays as it is."""
+    body = _without_none(
+        {
+            "events": None if events is None else _events(events),
+            "throttling": throttling,
+            "disableLocalAuth": disable_local_auth,
+            "disableDeviceSAS": disable_device_sas,
+            "sku": _without_none({"name": sku, "capacity": units}) or None,
+            "cloudToDevice": _without_none(
+                {
+                    "defaultTtlAsIso8601": c2d_ttl,
+                    "maxDeliveryCount": max_delivery_count,
+                    "feedback": _without_none(
+                        {
+                            "ttlAsIso8601": feedback_ttl,
+                            "lockDurationAsIso8601": feedback_lock,
+                            "maxDeliveryCount": feedback_max_delivery_count,
+                        }
+                    )
+                    or None,
+                }
+            )
+            or None,
+        }
     )
-    console.print(
-        f"[dim]{time}[/] [bold]{escape(event['deviceId'])}[/] {escape(text)} "
-        f"[dim]{escape(properties)}[/]",
-        soft_wrap=True,
-    )
-
-
-def _hub_name(api: ApiClient, hub: str | None) -> str:
-    return hub if hub is not None else str(api.get_json("hubs")["value"][0]["name"])
-
-
-def _devices(api: ApiClient, hub: str | None) -> str:
-    return path_to("hubs", _hub_name(api, hub), "devices")
-
-
-def _set_status(call: CloudCall, device_id: str, status: str, hub: str | None) -> None:
+    if not body:
+        raise UsageError(
+            "nothing-to-change",
+            "It is not said what is to be changed.",
+            "Give one of the options, such as --events twin; --help lists them.",
+        )
     with call.api() as api:
-        where = path_to(_devices(api, hub), device_id)
-        found = api.get_json(where)
-        found["status"] = status
-        found = api.put_json(where, found, if_match=found["etag"])
-    call.say(found, f"{device_id} is {found['status']}.")
+        found = api.request("PATCH", path_to("hubs", name, "settings"), body=body)
+    call.show(found, _settings_facts)
 
 
-def _time(value: str | None) -> str | None:
-    """Return a time to read; Azure's year 1 means never."""
-    return "never" if value is None or value.startswith("0001-") else short_time(value)
+def _events(text: str) -> list[str]:
+    """Return the sources that `text` lists. Raises UsageError."""
+    names = [] if text == NO_EVENTS else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in EVENTS:
+            raise UsageError(
+                "event-unknown",
+                f"--events: {name!r} is nothing that a hub reports.",
+                f"Give {', '.join(EVENTS)}, or {NO_EVENTS}.",
+                field="--events",
+            )
+    return [EVENTS[name] for name in names]
+
+
+def _without_none(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _hub_facts(found: dict[str, Any]) -> dict[str, object]:
     return {
         "name": found["name"],
         "host name": found["hostName"],
+        "partitions": found["partitionCount"],
         "connection string": found.get("connectionString"),
     }
 
 
-def _device_facts(found: dict[str, Any]) -> dict[str, object]:
-    thumbprints = found["authentication"].get("x509Thumbprint") or {}
+def _settings_facts(found: dict[str, Any]) -> dict[str, object]:
+    names = {source: name for name, source in EVENTS.items()}
+    messages, feedback = found["cloudToDevice"], found["cloudToDevice"]["feedback"]
     return {
-        "device id": found["deviceId"],
-        "status": found["status"],
-        "connection": found["connectionState"],
-        "authentication": found["authentication"]["type"],
-        "primary thumbprint": thumbprints.get("primaryThumbprint"),
-        "secondary thumbprint": thumbprints.get("secondaryThumbprint"),
-        "last activity": _time(found["lastActivityTime"]),
-        "etag": found["etag"],
+        "events": ", ".join(names.get(source, source) for source in found["events"]) or NO_EVENTS,
+        "throttling": found["throttling"],
+        "size": f"{found['sku']['name']}, units: {found['sku']['capacity']}",
+        "policies": "disabled" if found["disableLocalAuth"] else "enabled",
+        "device tokens": "disabled" if found["disableDeviceSAS"] else "enabled",
+        "messages to devices": f"live {messages['defaultTtlAsIso8601']}, "
+        f"delivered at most {messages['maxDeliveryCount']} times",
+        "feedback": f"lives {feedback['ttlAsIso8601']}, locked {feedback['lockDurationAsIso8601']},"
+        f" delivered at most {feedback['maxDeliveryCount']} times",
     }

@@ -10,6 +10,7 @@ import typer
 from mooring.cli.api import ApiClient
 from mooring.cli.calls import CloudCall, command
 from mooring.cli.dps_policy import PolicyName, WhichKey
+from mooring.cli.hub_admin import HubOption, find_hub
 from mooring.cli.output import CommandError
 from mooring.cli.records import path_to
 
@@ -17,10 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Shared access policies: keys for Azure's service SDKs, with the rights they carry.",
 )
-
-HubOption = Annotated[
-    str | None, typer.Option("--hub", help="Name of the hub; the first one, unless given.")
-]
 
 
 class Right(StrEnum):
@@ -41,7 +38,7 @@ RightOption = Annotated[
 def list_policies(call: CloudCall, hub: HubOption = None) -> None:
     """List the policies with their rights; their keys: `show`."""
     with call.api() as api:
-        found = _policies(api, _hub(api, hub))
+        found = _policies(api, find_hub(api, hub))
     shown = [{"keyName": row["keyName"], "rights": row["rights"]} for row in found]
     call.show_table(
         shown, "policies", ("name", "rights"), lambda row: (row["keyName"], row["rights"])
@@ -52,7 +49,7 @@ def list_policies(call: CloudCall, hub: HubOption = None) -> None:
 def show(call: CloudCall, name: PolicyName, hub: HubOption = None) -> None:
     """Show a policy with its keys and its connection string; for the owner token only."""
     with call.api() as api:
-        owner = _hub(api, hub)
+        owner = find_hub(api, hub)
         _show(call, owner, _find(api, owner, name))
 
 
@@ -60,7 +57,7 @@ def show(call: CloudCall, name: PolicyName, hub: HubOption = None) -> None:
 def add(call: CloudCall, name: PolicyName, rights: RightOption, hub: HubOption = None) -> None:
     """Make a policy; its keys are made and shown."""
     with call.api() as api:
-        owner = _hub(api, hub)
+        owner = find_hub(api, hub)
         if any(_is(policy, name) for policy in _policies(api, owner)):
             raise CommandError(
                 "policy-exists",
@@ -77,7 +74,7 @@ def set_rights(
 ) -> None:
     """Give a policy other rights; its keys stay."""
     with call.api() as api:
-        owner = _hub(api, hub)
+        owner = find_hub(api, hub)
         found = _find(api, owner, name)
         changed = _put(api, owner, found["keyName"], rights)
     call.say(
@@ -90,7 +87,7 @@ def set_rights(
 def delete(call: CloudCall, name: PolicyName, hub: HubOption = None) -> None:
     """Delete a policy; tokens signed by its keys are worthless from now on."""
     with call.api() as api:
-        api.delete(path_to(_path(_hub(api, hub)), name))
+        api.delete(path_to(_path(find_hub(api, hub)), name))
     call.say({"deleted": name}, f"deleted {name}.")
 
 
@@ -104,19 +101,10 @@ def regenerate_key(
     """Put a new key in place of a policy's; tokens signed by the former are worthless then."""
     which = ("primary", "secondary") if key is WhichKey.BOTH else (key.value,)
     with call.api() as api:
-        owner = _hub(api, hub)
+        owner = find_hub(api, hub)
         for one in which:
             found = api.post_json(path_to(_path(owner), name, "regenerateKey"), {"key": one})
         _show(call, owner, found)
-
-
-def _hub(api: ApiClient, name: str | None) -> dict[str, Any]:
-    """Return the hub of that name, or the first one."""
-    if name is not None:
-        found: dict[str, Any] = api.get_json(path_to("hubs", name))
-        return found
-    first: dict[str, Any] = api.get_json("hubs")["value"][0]
-    return first
 
 
 def _path(hub: dict[str, Any]) -> str:

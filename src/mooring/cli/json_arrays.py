@@ -18,8 +18,10 @@ class ArrayMalformed(ValueError):
     """The file is no array of objects; the message says what is wrong, and where."""
 
 
-def read_objects(file: TextIO) -> Iterator[dict[str, Any]]:
+def read_objects(file: TextIO, *, lines: bool = False) -> Iterator[dict[str, Any]]:
     """Yield the objects of the array in `file`; one object alone is as good.
+
+    With `lines` also several, one behind the other, as JSON Lines has them.
 
     Raises:
         ArrayMalformed: Anything else; what was read before has been yielded.
@@ -27,6 +29,10 @@ def read_objects(file: TextIO) -> Iterator[dict[str, Any]]:
     reader = _Reader(file)
     if reader.peek() != "[":
         yield reader.take_object(0)
+        number = 1
+        while lines and reader.peek():
+            number += 1
+            yield reader.take_object(number)
     else:
         reader.advance()
         number = 0
@@ -42,9 +48,14 @@ def read_objects(file: TextIO) -> Iterator[dict[str, Any]]:
         raise ArrayMalformed("there is something behind the end of the document")
 
 
-def write_objects(objects: Iterable[dict[str, Any]], file: TextIO) -> int:
-    """Write `objects` as an array; return how many there were."""
+def write_objects(objects: Iterable[dict[str, Any]], file: TextIO, *, lines: bool = False) -> int:
+    """Write `objects` as an array, or one a line; return how many there were."""
     count = 0
+    if lines:
+        for one in objects:
+            file.write(json.dumps(one, ensure_ascii=False) + "\n")
+            count += 1
+        return count
     for count, one in enumerate(objects, 1):
         text = json.dumps(one, indent=2, ensure_ascii=False).replace("\n", "\n  ")
         file.write(f"{'[' if count == 1 else ','}\n  {text}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mooring import __version__
 from mooring.cloud.dps.model import DPS_NAME
@@ -22,11 +23,19 @@ ADMIN_PREFIX = "/admin/v1"
 STANDARD_MQTT_PORT = 8883
 STANDARD_HTTPS_PORT = 443
 
-RESOURCE_ID = (
+_PROVIDER = (
     "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/mooring"
-    f"/providers/Microsoft.Devices/provisioningServices/{DPS_NAME}"
+    "/providers/Microsoft.Devices"
 )
-"""Path of the DPS in the resource API; it takes any subscription and any resource group."""
+"""Where resources are in the resource API; any subscription and any resource group are as good."""
+
+RESOURCE_ID = f"{_PROVIDER}/provisioningServices/{DPS_NAME}"
+"""Path of the DPS in the resource API."""
+
+
+def hub_resource_id(name: str) -> str:
+    """Return the path of a hub in the resource API."""
+    return f"{_PROVIDER}/IotHubs/{quote(name, safe='')}"
 
 
 def global_endpoint(host_name: str, mqtt_port: int) -> str:

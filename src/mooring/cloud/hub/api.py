@@ -121,6 +121,20 @@ async def list_partitions(hub_name: str, services: Services) -> dict[str, Any]:
     return {"value": [partition_to_json(partition) for partition in partitions]}
 
 
+@router.get("/{hub_name}/positions")
+async def find_positions(
+    hub_name: str, services: Services, start: _StartAt = None, device_id: _Device = None
+) -> dict[str, Any]:
+    """Say by partition at which sequence number reading begins from `start` (the earliest) on.
+
+    With `deviceId` only the partition that the device's messages are in.
+    """
+    positions = await services.hub.telemetry.positions(
+        services.hub.hubs.get(hub_name), _start(start, Start.EARLIEST), device_id
+    )
+    return {"positions": {str(partition): number for partition, number in positions.items()}}
+
+
 @router.get("/{hub_name}/telemetry")
 async def read_telemetry(
     hub_name: str,

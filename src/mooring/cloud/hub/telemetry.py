@@ -249,7 +249,7 @@ class TelemetryLog:
         """Return the first `limit` messages of the hub from `start`, by enqueued time."""
         limit = max(1, min(limit, MAX_READ_MESSAGES))
         found: list[TelemetryEvent] = []
-        for partition, begin in (await self._positions(hub, start, device_id)).items():
+        for partition, begin in (await self.positions(hub, start, device_id)).items():
             found += await self._read_on(hub, partition, begin, device_id, limit)
         found.sort(key=_by_time)
         return found[:limit]
@@ -269,7 +269,7 @@ class TelemetryLog:
         woken = asyncio.Event()
         self._followers.add(woken)
         try:
-            positions = await self._positions(hub, start, device_id)
+            positions = await self.positions(hub, start, device_id)
             while True:
                 woken.clear()
                 found: list[TelemetryEvent] = []
@@ -298,6 +298,27 @@ class TelemetryLog:
             ]
         )
 
+    async def positions(
+        self, hub: Hub, start: Start | datetime, device_id: str | None
+    ) -> dict[int, int]:
+        """Return the sequence number to begin at, by partition; a device has but one."""
+        wanted = (
+            range(hub.partition_count)
+            if device_id is None
+            else (self.partition_of(hub, device_id),)
+        )
+        positions: dict[int, int] = {}
+        for partition in wanted:
+            log_id = self._log_id(hub, partition)
+            if isinstance(start, datetime):
+                positions[partition] = await self._store.find_telemetry(log_id, start)
+            elif start is Start.EARLIEST:
+                positions[partition] = 0
+            else:
+                info = await self._store.describe_partition(log_id, partition)
+                positions[partition] = info.last_sequence_number + 1
+        return positions
+
     # -- retention --------------------------------------------------------------------------
 
     async def trim(self, retention: Retention) -> int:
@@ -324,27 +345,6 @@ class TelemetryLog:
                 field="partition",
             )
         return log_ids[partition]
-
-    async def _positions(
-        self, hub: Hub, start: Start | datetime, device_id: str | None
-    ) -> dict[int, int]:
-        """Return where to begin, by partition; a device has but one."""
-        wanted = (
-            range(hub.partition_count)
-            if device_id is None
-            else (self.partition_of(hub, device_id),)
-        )
-        positions: dict[int, int] = {}
-        for partition in wanted:
-            log_id = self._log_id(hub, partition)
-            if isinstance(start, datetime):
-                positions[partition] = await self._store.find_telemetry(log_id, start)
-            elif start is Start.EARLIEST:
-                positions[partition] = 0
-            else:
-                info = await self._store.describe_partition(log_id, partition)
-                positions[partition] = info.last_sequence_number + 1
-        return positions
 
     async def _read_on(
         self, hub: Hub, partition: int, position: int, device_id: str | None, limit: int
