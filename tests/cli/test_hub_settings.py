@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 
 import pytest
@@ -52,6 +53,9 @@ def test_settings_that_are_named_change_and_others_stay(mooring: CommandLine) ->
     ("options", "code", "exit_code"),
     [
         ((), "nothing-to-change", 2),
+        (("--limit", "twinReads"), "limit-malformed", 2),
+        (("--limit", "=5"), "limit-malformed", 2),
+        (("--limit", "bogus=5"), "input-invalid", 1),
         (("--events", "twin,bogus"), "event-unknown", 2),
         (("--c2d-ttl", "soon"), "duration-malformed", 1),
         (("--units", "0"), "input-invalid", 1),
@@ -75,6 +79,27 @@ def test_hub_that_is_not_there_is_refused(mooring: CommandLine) -> None:
         ("queue", "x", "--hub", "nobody"),
     ):
         assert mooring.refusal("hub", *words)["code"] == "hub-not-found"
+
+
+@pytest.mark.usefixtures("settings")
+def test_limits_of_ones_own_are_set_shown_and_given_back(mooring: CommandLine) -> None:
+    changed = mooring.json(
+        *("hub", "update", "hub", "--throttling", "azure"),
+        *("--limit", "twinReads=1", "--limit", "messagesPerDay=100"),
+    )
+    assert changed["limits"] == {"twinReads": 1, "messagesPerDay": 100}
+    assert "twinReads=1" in mooring.text("hub", "show", "hub")
+    codes = {mooring.refusal("hub", "twin", "show", "nobody")["code"] for _ in range(10)}
+    assert "throttling-exception" in codes
+    text = mooring.text("hub", "quotas")
+    assert re.search(r"^messagesPerDay +\d+ of 100 used", text, re.MULTILINE)
+    assert re.search(r"^twinReads +1 +1 s ", text, re.MULTILINE)
+    assert mooring.json("hub", "quotas")["rates"]["twinReads"]["refused"] > 0
+    back = mooring.json(
+        *("hub", "update", "hub", "--limit", "twinReads=default"),
+        *("--limit", "messagesPerDay=default"),
+    )
+    assert back["limits"] == {}
 
 
 # -- CA certificates ------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ throw-away state; the lines under it must appear in what it prints, in that orde
 value's name: where the documentation uses that value in a later command or line, the real one is
 meant (an ID Scope, a verification code). A command under which ``failed`` or ``error`` stands must
 end with 1, unless it lists attempts; any other with 0. ``make`` targets are looked up, not run.
-Blocks fenced as ``python`` are run after them; blocks of another language are not.
+Blocks fenced as ``python`` are run after them; those with a file name behind it are put into that
+file before; blocks of another language are not run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ PAGES = ("docs/guide.md", "README.md")
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"^```python (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LABELLED = re.compile(r"^ *(\S.*?)  +(\S+)$")
 
 
@@ -68,6 +70,7 @@ class Page:
         """Run in the folder and state of `here`."""
         self._here = here
         self._folder = here.folder
+        self._files: dict[str, str] = {}
         self.values: dict[str, str] = {}
 
     def run(self, step: Step) -> None:
@@ -77,6 +80,8 @@ class Page:
             assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
             return
         command = self._real(step.command.partition("  #")[0])
+        for name, content in self._files.items():
+            (self._folder / name).write_text(content)
         # One shell a step; only the folder goes on to the next.
         result = subprocess.run(
             ["bash", "-c", f"{command}\ncode=$?; pwd > {self._here.state}.folder; exit $code"],
@@ -96,6 +101,10 @@ class Page:
             assert any(self._matches(shown, line) for line in lines), (
                 f"$ {command}\nnever printed, or not in this order: {shown}\nprinted:\n{said}"
             )
+
+    def write(self, name: str, content: str) -> None:
+        """Have a file of the page lie in every folder that its commands run in."""
+        self._files[name] = content
 
     def run_python(self, program: str) -> None:
         """Run a Python block in the same folder, with the server CA where it is read from."""
@@ -150,6 +159,8 @@ def test_console_blocks_of_the_page_run_and_print_what_stands_there(
     steps = list(_steps(page))
     assert len(steps) >= 5
     told = Page(here)
+    for name, program in _FILE.findall((REPOSITORY / page).read_text(encoding="utf-8")):
+        told.write(name, program)
     for step in steps:
         told.run(step)
     for program in _PYTHON.findall((REPOSITORY / page).read_text(encoding="utf-8")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from mooring.cli.hub_filters import SOURCES
 from mooring.cli.hub_invoke import invoke
 from mooring.cli.hub_monitor import monitor
 from mooring.cli.hub_query import query
+from mooring.cli.hub_quotas import quotas
 from mooring.cli.output import UsageError
 from mooring.cli.records import path_to
 
@@ -32,6 +34,7 @@ app.add_typer(hub_twin.app, name="twin")
 app.add_typer(hub_group.app, name="group")
 app.add_typer(hub_policy.app, name="policy")
 app.add_typer(hub_certificate.app, name="certificate")
+command(app)(quotas)
 command(app)(monitor)
 command(app)(query)
 command(app)(invoke)
@@ -44,6 +47,9 @@ EVENTS = {name: source for name, source in SOURCES.items() if name != "telemetry
 """What a hub may report of itself, by the names that `monitor --source` has."""
 
 NO_EVENTS = "none"
+
+MAX_DIGITS = 15
+"""Of a figure: far above any limit, and exact in every JSON reader."""
 
 
 class Throttling(StrEnum):
@@ -118,6 +124,15 @@ def update(
         str | None, typer.Option(help="Size that the limits follow, such as F1, S1 or S3.")
     ] = None,
     units: Annotated[int | None, typer.Option(help="How many units of that size.")] = None,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="NAME=NUMBER",
+            help="Another figure for one of Azure's limits, as `mooring hub quotas` names them; "
+            "NAME=default gives Azure's back; repeatable.",
+        ),
+    ] = None,
     disable_local_auth: Annotated[
         bool | None,
         typer.Option(
@@ -159,6 +174,7 @@ def update(
         {
             "events": None if events is None else _events(events),
             "throttling": throttling,
+            "limits": _limits(limits) if limits else None,
             "disableLocalAuth": disable_local_auth,
             "disableDeviceSAS": disable_device_sas,
             "sku": _without_none({"name": sku, "capacity": units}) or None,
@@ -204,6 +220,24 @@ def _events(text: str) -> list[str]:
     return [EVENTS[name] for name in names]
 
 
+def _limits(given: Sequence[str]) -> dict[str, int | None]:
+    """Return figures by the names of limits, None for Azure's own. Raises UsageError."""
+    found: dict[str, int | None] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        is_number = number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS
+        if not name or not (is_number or number == "default"):
+            raise UsageError(
+                "limit-malformed",
+                f"--limit {text!r} is not NAME=NUMBER.",
+                "Write it as --limit deviceToCloudSends=5, or =default for Azure's figure; "
+                "`mooring hub quotas` has the names.",
+                field="--limit",
+            )
+        found[name] = int(number) if is_number else None
+    return found
+
+
 def _without_none(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
@@ -224,6 +258,8 @@ def _settings_facts(found: dict[str, Any]) -> dict[str, object]:
         "events": ", ".join(names.get(source, source) for source in found["events"]) or NO_EVENTS,
         "throttling": found["throttling"],
         "size": f"{found['sku']['name']}, units: {found['sku']['capacity']}",
+        "own limits": ", ".join(f"{name}={value}" for name, value in found["limits"].items())
+        or None,
         "policies": "disabled" if found["disableLocalAuth"] else "enabled",
         "device tokens": "disabled" if found["disableDeviceSAS"] else "enabled",
         "messages to devices": f"live {messages['defaultTtlAsIso8601']}, "
