@@ -63,7 +63,10 @@ def export_devices(
     ] = False,
     force: ForceOption = False,
 ) -> None:
-    """Write all devices of a hub, with tags and desired properties, to a JSON file."""
+    """Write all devices of a hub, with tags and desired properties, to a JSON file.
+
+    Not in it are reported properties, which are the device's, and which edge device one is behind.
+    """
     check_free(file, force=force)
     lines = lines or file.suffix.lower() in LINES_SUFFIXES
     with call.api() as api:
