@@ -101,15 +101,25 @@ def parse(text: str | None) -> JsonObject:
     return {} if text is None else cast("JsonObject", json.loads(text))
 
 
+def first_sections(
+    tags: str | None, desired: str | None, made_at_us: int
+) -> tuple[JsonObject, TwinProperties, TwinProperties]:
+    """Return tags, desired and reported properties of a twin without a row; columns `FIRST`."""
+    made_at = from_us(made_at_us)
+    return (
+        first_tags(parse(tags)),
+        first_properties(parse(desired), made_at, desired=True),
+        first_properties({}, made_at, desired=False),
+    )
+
+
 def fresh_row(tags: str | None, desired: str | None, made_at_us: int) -> TwinRow:
     """Return what stands for a row that is not there; the arguments are columns `FIRST`."""
-    made_at = from_us(made_at_us)
-    wanted = first_properties(parse(desired), made_at, desired=True)
-    reported = first_properties({}, made_at, desired=False)
+    first, wanted, reported = first_sections(tags, desired, made_at_us)
     return TwinRow(
         FIRST_VERSION,
         FIRST_CHANGE,
-        _dump(first_tags(parse(tags))),
+        _dump(first),
         _dump(wanted.values),
         _dump(wanted.metadata),
         wanted.version,

@@ -22,6 +22,7 @@ from mooring.cloud.stores.sqlite.hub_twin_rows import (
     JOINED,
     ONE,
     ROW,
+    first_sections,
     fresh_row,
     parse,
     to_row,
@@ -29,12 +30,18 @@ from mooring.cloud.stores.sqlite.hub_twin_rows import (
     write_twin,
 )
 from mooring.cloud.stores.sqlite.rows import SqliteCommitter, SqliteWork
-from mooring.protocol.azure.twins import format_device_document
+from mooring.protocol.azure.twins import (
+    FIRST_CHANGE,
+    FIRST_VERSION,
+    format_device_document,
+    format_twin_etag,
+)
 
 _TWIN = f"model_id, {FIRST}, {ROW}, {DEVICE_COLUMNS}"
 _DEVICE_FROM = 13
 """Position of the device's columns in `_TWIN`."""
 
+_FIRST_ETAG = format_twin_etag(FIRST_CHANGE)
 _DEVICE_DOCUMENT = (
     "SELECT desired, desired_version, reported, reported_version,"
     f" {FIRST} FROM {JOINED} {ONE} AND generation_id = ?"
@@ -141,9 +148,21 @@ def _find(connection: sqlite3.Connection, hub_id: int, device_id: str) -> Twin |
 
 
 def _to_twin(columns: tuple[Any, ...]) -> Twin:
+    identity = to_device(columns[_DEVICE_FROM:])
+    if columns[4] is None:  # never written: a scan of a million such twins makes no JSON of them
+        tags, desired, reported = first_sections(*columns[1:4])
+        return Twin(
+            identity=identity,
+            etag=_FIRST_ETAG,
+            version=FIRST_VERSION,
+            tags=tags,
+            desired=desired,
+            reported=reported,
+            model_id=columns[0],
+        )
     row = to_row(columns[1:_DEVICE_FROM])
     return Twin(
-        identity=to_device(columns[_DEVICE_FROM:]),
+        identity=identity,
         etag=row.etag,
         version=row.version,
         tags=parse(row.tags),
