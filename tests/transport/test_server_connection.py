@@ -24,12 +24,14 @@ from tests.support.tlspeers import (
     until,
 )
 
+from mooring.transport import server_connection
 from mooring.transport.admission import Admission, ListenerCounters, Turn
 from mooring.transport.errors import PeerTooSlow, TlsSessionBroken
 from mooring.transport.limits import ListenerLimits
 from mooring.transport.server_application import ConnectionEnvironment
 from mooring.transport.server_connection import ServerConnection
 from mooring.transport.server_tls import ServerTls
+from mooring.transport.tls_session import DELIVERY_BYTES
 
 MEGABYTE = bytes(range(256)) * 4096
 
@@ -344,8 +346,9 @@ async def test_data_received_when_one_read_has_many_records_is_called_once(
 
 
 async def test_data_received_when_a_read_is_large_is_called_in_pieces(
-    server_tls: ServerTls, lose: Lose
+    server_tls: ServerTls, lose: Lose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server_connection, "FIRST_DELIVERY_BYTES", DELIVERY_BYTES)
     applications = Applications()
     peer = lose(MemoryPeer(applications, server_tls))
     peer.shake_hands()
@@ -354,9 +357,51 @@ async def test_data_received_when_a_read_is_large_is_called_in_pieces(
     assert len(applications[0].received) == 10 * 16384
 
 
-async def test_resume_reading_when_plain_text_is_pending_delivers_it_without_the_network(
-    server_tls: ServerTls, lose: Lose
+async def test_data_received_when_it_takes_long_lets_the_others_go_first(
+    server_tls: ServerTls, lose: Lose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server_connection, "TURN_S", 0.0)
+    applications = Applications()
+    peer = lose(MemoryPeer(applications, server_tls))
+    peer.shake_hands()
+    [application] = applications
+    peer.connection.data_received(peer.sealed(*[b"x" * 16384] * 2, b"end"))
+    sizes = []
+    while not application.received.endswith(b"end"):
+        assert peer.raw.calls == ["pause", "resume"] * len(sizes) + ["pause"]
+        sizes.append(len(application.received) - sum(sizes))
+        await asyncio.sleep(0)
+    assert len(application.received) == 2 * 16384 + 3
+    assert sizes[0] == server_connection.FIRST_DELIVERY_BYTES
+    assert sizes[-1] == server_connection.LEAST_DELIVERY_BYTES
+    await asyncio.sleep(0)
+    assert peer.raw.calls[-1] == "resume"
+
+
+async def test_resume_reading_when_it_waits_for_its_turn_waits_on(
+    server_tls: ServerTls, lose: Lose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_connection, "TURN_S", 0.0)
+    applications = Applications()
+    peer = lose(MemoryPeer(applications, server_tls))
+    peer.shake_hands()
+    peer.connection.data_received(peer.sealed(b"x" * 16384))
+    peer.connection.pause_reading()
+    peer.connection.resume_reading()
+    assert "resume" not in peer.raw.calls
+    peer.connection.pause_reading()
+    await asyncio.sleep(0)
+    assert applications[0].events == ["made", "data"]
+    assert "resume" not in peer.raw.calls
+    peer.connection.resume_reading()
+    await asyncio.sleep(0)
+    assert applications[0].events == ["made", "data", "data"]
+
+
+async def test_resume_reading_when_plain_text_is_pending_delivers_it_without_the_network(
+    server_tls: ServerTls, lose: Lose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_connection, "FIRST_DELIVERY_BYTES", DELIVERY_BYTES)
     applications = Applications(
         on_data=lambda application, data: application.connection.pause_reading()
     )

@@ -26,7 +26,17 @@ from mooring.transport.server_application import (
     ConnectionEnvironment,
     ServerApplication,
 )
-from mooring.transport.tls_session import PeerCertificate, TlsSession
+from mooring.transport.tls_session import DELIVERY_BYTES, PeerCertificate, TlsSession
+
+TURN_S = 0.01
+"""Time that one connection may take of the event loop before it waits for the others: a quarter
+of a megabyte, as one read may bring, is a hundred thousand PINGREQs and a second of work."""
+
+FIRST_DELIVERY_BYTES = 8 * 1024
+"""Delivered at one time until it is known how long the application takes over it."""
+
+LEAST_DELIVERY_BYTES = 1024
+"""Smaller deliveries are not timed, and none is made smaller."""
 
 _log = get_logger("transport.server")
 
@@ -62,6 +72,7 @@ class ServerConnection(asyncio.Protocol):
         "_application",
         "_corked",
         "_corked_bytes",
+        "_delivery_bytes",
         "_early",
         "_environment",
         "_failure",
@@ -72,6 +83,7 @@ class ServerConnection(asyncio.Protocol):
         "_state",
         "_timer",
         "_tls",
+        "_waits_its_turn",
         "handshake_s",
         "peer_address",
         "peer_port",
@@ -95,6 +107,8 @@ class ServerConnection(asyncio.Protocol):
         self._failure: Exception | None = None
         self._admitted = False
         self._reading_paused = False
+        self._waits_its_turn = False
+        self._delivery_bytes = FIRST_DELIVERY_BYTES
         self.peer_address = ""
         self.peer_port = 0
         self.tls_version = ""
@@ -184,6 +198,8 @@ class ServerConnection(asyncio.Protocol):
         """Deliver again, first what was decrypted or received already."""
         if self._reading_paused and self._state is _State.OPEN:
             self._reading_paused = False
+            if self._waits_its_turn:
+                return
             self._raw_transport.resume_reading()
             # Not at once: the application may be in the middle of its own data_received.
             self._loop.call_soon(self._pump)
@@ -373,23 +389,56 @@ class ServerConnection(asyncio.Protocol):
         return self._raw
 
     def _pump(self) -> None:
-        """Hand decrypted bytes to the application until there are no more or it pauses."""
-        if self.is_closing:
+        """Hand decrypted bytes to the application until there are no more or it pauses.
+
+        When it has had `TURN_S` of the event loop, the other connections come first.
+        """
+        if self.is_closing or self._waits_its_turn:
             return
         self._corked = []
+        began = before = time.perf_counter()
         try:
             while self._may_deliver():
-                data, more = self._session.decrypt()
+                data, more = self._session.decrypt(self._delivery_bytes)
                 if data:
                     assert self._application is not None
                     self._call(self._application.data_received, data)
+                if len(data) >= LEAST_DELIVERY_BYTES:
+                    now = time.perf_counter()
+                    self._fit_delivery(now - before)
+                    before = now
                 if not more:
+                    break
+                if before - began > TURN_S:
+                    self._wait_for_turn()
                     break
         except TlsSessionBroken as error:
             self._break(error)
         self._uncork()
         if self._state is _State.OPEN and self._session.peer_closed:
             self._say_goodbye()
+
+    def _fit_delivery(self, took_s: float) -> None:
+        """Deliver less at a time when a delivery takes long, more when it does not."""
+        if took_s > TURN_S:
+            self._delivery_bytes = max(self._delivery_bytes // 4, LEAST_DELIVERY_BYTES)
+        elif took_s < TURN_S / 4:
+            self._delivery_bytes = min(self._delivery_bytes * 2, DELIVERY_BYTES)
+
+    def _wait_for_turn(self) -> None:
+        """Let the event loop serve the others; read nothing more meanwhile."""
+        if self._state is _State.OPEN and not self._raw_transport.is_closing():
+            self._waits_its_turn = True
+            self._raw_transport.pause_reading()
+            self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._waits_its_turn = False
+        if self._raw is None or self._raw.is_closing():
+            return
+        if not (self._reading_paused and self._state is _State.OPEN):
+            self._raw.resume_reading()  # while it closes, what still comes is dropped
+            self._pump()
 
     def _may_deliver(self) -> bool:
         return self._state is _State.OPEN and not self._reading_paused

@@ -121,8 +121,8 @@ class TlsSession:
         name = self._connection.get_servername()
         return None if name is None else name.decode("ascii", "replace")
 
-    def decrypt(self) -> tuple[bytes, bool]:
-        """Return decrypted bytes, perhaps none, and whether there may be more.
+    def decrypt(self, limit: int = DELIVERY_BYTES) -> tuple[bytes, bool]:
+        """Return some `limit` decrypted bytes, perhaps none, and whether there may be more.
 
         Raises:
             TlsSessionBroken: The peer sent what TLS does not allow, or an alert; raised when all
@@ -137,8 +137,9 @@ class TlsSession:
         # The application may have used OpenSSL since the last call: see clear_error_queue.
         clear_error_queue()
         try:
-            while size < DELIVERY_BYTES:
-                record = recv(RECORD_BYTES)
+            most = min(limit, RECORD_BYTES)
+            while size < limit:
+                record = recv(most)
                 records.append(record)
                 size += len(record)
             more = True

@@ -388,6 +388,8 @@ class HubServiceDouble:
             on_desired_change=lambda listener: None, set_model_id=lambda *named: None
         )
         self.sessions = SimpleNamespace(find=lambda *key: 0)
+        throttle = SimpleNamespace(admit=lambda limit: None, is_on=False)
+        self.throttling = SimpleNamespace(of=lambda hub: throttle)
         self.methods = SimpleNamespace(
             serve_by=lambda find: None, ready=lambda key: None, lost=lambda target: None
         )
