@@ -16,6 +16,7 @@ from mooring.protocol.azure.json_documents import (
     decode_json,
     decode_object,
     encode_json,
+    holds_more_than,
     kind_of,
 )
 
@@ -125,3 +126,12 @@ def test_object_when_value_is_another_kind_says_which(data: bytes, kind: str) ->
 def test_decode_when_bytes_are_arbitrary_raises_nothing_else(data: bytes | str) -> None:
     with contextlib.suppress(PayloadMalformed):
         decode_json(data.encode() if isinstance(data, str) else data, max_bytes=LIMIT)
+
+
+@given(json_values, st.integers(0, 30))
+def test_holds_more_than_counts_what_is_within(value: JsonValue, count: int) -> None:
+    def within(item: JsonValue) -> int:
+        below = list(item.values()) if isinstance(item, dict) else item
+        return len(below) + sum(map(within, below)) if isinstance(below, list) else 0
+
+    assert holds_more_than(value, count) is (within(value) > count)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from mooring.cloud.hub.annotations import annotations_of, senders_properties
@@ -114,7 +114,8 @@ class IdentityBody(Document):
     authentication: AuthenticationBody | None = None
     capabilities: CapabilitiesBody | None = None
     device_scope: str | None = None
-    parent_scopes: list[str] | None = None
+    # A list of half a million faults would take a second to report.
+    parent_scopes: list[str] | None = Field(None, fail_fast=True)
 
     def to_draft(
         self,

@@ -93,6 +93,21 @@ def encode_json(value: JsonValue) -> bytes:
     return _encode(value).encode("ascii")
 
 
+def holds_more_than(value: JsonValue, count: int) -> bool:
+    """Return whether more than `count` values are in `value`; looks at no more than that many."""
+    waiting = [value]
+    found = 0
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str) or not isinstance(item, Mapping | list):
+            continue
+        found += len(item)
+        if found > count:
+            return True
+        waiting.extend(item.values() if isinstance(item, Mapping) else item)
+    return False
+
+
 def kind_of(value: JsonValue) -> str:
     """Return the JSON name of a value's type with its article, for messages."""
     if value is None:

@@ -29,7 +29,7 @@ from mooring.cloud.api.hub_errors import (
 from mooring.cloud.api.paths import match_path, path_segments
 from mooring.cloud.attempts.model import KIND_HUB_CONNECTION
 from mooring.cloud.frontdoor.peer import tls_peer
-from mooring.cloud.hub.device_api.events import MAX_BATCH_BODY_BYTES, read_events
+from mooring.cloud.hub.device_api.events import MAX_BATCH_BODY_BYTES, is_batch, read_events
 from mooring.cloud.hub.device_api.properties import headers_of
 from mooring.cloud.hub.devicebound.service import Done
 from mooring.cloud.hub.errors import ConnectRefused, HubNotFound
@@ -39,6 +39,7 @@ from mooring.cloud.hub.service_api.requests import check_api_version
 from mooring.cloud.hub.throttling.model import HubLimit
 from mooring.protocol.azure.error_codes import HubErrorCode
 from mooring.protocol.azure.identifiers import check_device_id
+from mooring.runtime.aside import SMALL_BODY_BYTES, run_aside
 from mooring.runtime.attempts import AttemptRecorder
 from mooring.runtime.ids import new_tracking_id
 from mooring.storage.errors import StorageUnavailable
@@ -70,7 +71,11 @@ def create_hub_device_app(services: CloudServices) -> ASGIApp:
 
 async def _send_events(services: CloudServices, asked: _DeviceRequest) -> Response:
     """Append events: 204 once they are on disk, all of them or none."""
-    messages = read_events(asked.request.headers, asked.body)
+    headers, body = asked.request.headers, asked.body
+    messages = await run_aside(
+        lambda: read_events(headers, body),
+        is_long=is_batch(headers) and len(body) > SMALL_BODY_BYTES,
+    )
     telemetry = services.hub.telemetry
     source = telemetry.source(asked.device)
     throttle = services.hub.throttling.of(asked.device.hub)

@@ -31,6 +31,11 @@ MAX_BATCH_MESSAGES = 2_000
 """Messages of one batch: what the telemetry log takes to the disk at one time."""
 
 
+def is_batch(headers: Headers) -> bool:
+    """Return whether the body is many messages in one JSON document."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == BATCH_MEDIA_TYPE
+
+
 def read_events(headers: Headers, body: bytes) -> list[TelemetryMessage]:
     """Return the messages of a request.
 
@@ -39,11 +44,7 @@ def read_events(headers: Headers, body: bytes) -> list[TelemetryMessage]:
         InputInvalid: A message of a batch cannot be read; names it.
         AzureError: A batch is no JSON, or a member has the wrong type.
     """
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != BATCH_MEDIA_TYPE:
-        found = [(body, bag_of_headers(headers))]
-    else:
-        found = _read_batch(body)
+    found = _read_batch(body) if is_batch(headers) else [(body, bag_of_headers(headers))]
     size = sum(message_bytes(payload, bag) for payload, bag in found)
     if size > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(

@@ -5,9 +5,10 @@ Azure sends over AMQP alone, so this way of sending is Mooring's own.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from mooring.cloud.api.context import Limit, Services
 from mooring.cloud.hub.devicebound.documents import (
@@ -16,6 +17,7 @@ from mooring.cloud.hub.devicebound.documents import (
     message_to_json,
 )
 from mooring.cloud.hub.throttling.model import HubLimit
+from mooring.protocol.azure.json_documents import encode_json
 
 router = APIRouter(prefix="/hubs/{hub_name}", tags=["hub"])
 
@@ -37,10 +39,14 @@ async def send_message(
 
 
 @router.get(_QUEUE)
-async def list_messages(hub_name: str, device_id: str, services: Services) -> dict[str, Any]:
+async def list_messages(hub_name: str, device_id: str, services: Services) -> Response:
     """Show a device's queue, oldest first; the device still gets all of it."""
     messages = await services.hub.devicebound.messages(services.hub.hubs.get(hub_name), device_id)
-    return {"value": [message_to_json(message, state) for message, state in messages]}
+    # Fifty bodies of 64 KB take most of a second to describe, which no device is to wait.
+    encoded = await asyncio.to_thread(
+        lambda: b",".join([encode_json(message_to_json(*message)) for message in messages])
+    )
+    return Response(b'{"value":[' + encoded + b"]}", media_type="application/json")
 
 
 @router.delete(_QUEUE)

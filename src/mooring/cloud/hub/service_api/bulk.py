@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -43,6 +44,10 @@ from mooring.protocol.azure.twins import (
 
 MAX_ITEMS = 100
 """Azure: identity registry, bulk operations."""
+
+
+ITEMS_PER_TURN = 5
+"""Items begun before others get their turn: a large twin takes some milliseconds."""
 
 
 class ImportMode(StrEnum):
@@ -95,6 +100,18 @@ class BulkItem(IdentityBody):
         return twin
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadItem:
+    """An item as it was sent; what it asks for, or else why that cannot be read."""
+
+    device_id: str
+    document: dict[str, Any]
+    body: BulkItem | None = None
+    mode: ImportMode | None = None
+    twin: TwinUpdate | None = None
+    fault: Exception | None = None
+
+
 async def run_bulk(request: ServiceRequest) -> ServiceAnswer:
     """Create, replace or delete up to 100 devices; says which failed, and why.
 
@@ -102,26 +119,25 @@ async def run_bulk(request: ServiceRequest) -> ServiceAnswer:
         InputInvalid: There are no items or too many, or one has no id or that of another.
             Nothing is done then.
     """
-    items = _read_items(request)
+    items = await request.reading(lambda: _read_items(request))
 
-    async def run(number: int, device_id: str, item: dict[str, Any]) -> JsonObject | None:
+    async def run(item: _ReadItem) -> JsonObject | None:
         try:
-            if item.get("moduleId"):
-                raise HubError(
-                    "moduleId: this hub holds no module identities.",
-                    "Leave the modules out; docs/coverage.md lists what there is.",
-                    error_code=HubErrorCode.INVALID_OPERATION,
-                )
-            body = read_document(BulkItem, item, where=str(number))
-            await _run_item(request, device_id, body)
+            if item.fault is not None:
+                raise item.fault
+            await _run_item(request, item)
         except Exception as error:  # noqa: BLE001 - told for this item, and logged if it is ours
-            return _failed(device_id, item, error)
+            return _failed(item.device_id, item.document, error)
         return None
 
-    # At once, so that one commit carries many.
-    outcomes = await asyncio.gather(
-        *(run(number, item["id"], item) for number, item in enumerate(items))
-    )
+    # Together, so that a commit carries many; a few at each turn, so that devices get theirs.
+    tasks = []
+    async with asyncio.TaskGroup() as group:
+        for number, item in enumerate(items):
+            tasks.append(group.create_task(run(item)))
+            if number % ITEMS_PER_TURN == 0:
+                await asyncio.sleep(0)
+    outcomes = [task.result() for task in tasks]
     errors = [outcome for outcome in outcomes if outcome is not None]
     document: JsonObject = {"isSuccessful": not errors, "errors": errors, "warnings": []}
     if not errors:
@@ -137,16 +153,18 @@ OPERATIONS = (
 )
 
 
-async def _run_item(request: ServiceRequest, device_id: str, item: BulkItem) -> None:
-    mode = _mode(item.import_mode)
+async def _run_item(request: ServiceRequest, read: _ReadItem) -> None:
+    device_id, item, mode = read.device_id, read.body, read.mode
+    assert item is not None
+    assert mode is not None
+    twin = read.twin or TwinUpdate(None, None)
     if mode in _TWIN_MODES:
-        await _write_twin(request, device_id, item, mode)
+        await _write_twin(request, device_id, item, mode, twin)
         return
     hub, devices = request.hub, request.services.hub.devices
     if mode in _DELETE_MODES:
         await devices.delete(hub, device_id, if_match=_if_match(item, mode))
         return
-    twin = item.twin()
     draft = item.to_draft(device_id, tags=twin.tags, desired=twin.desired)
 
     async def create() -> None:
@@ -196,10 +214,9 @@ async def _create_or(
 
 
 async def _write_twin(
-    request: ServiceRequest, device_id: str, item: BulkItem, mode: ImportMode
+    request: ServiceRequest, device_id: str, item: BulkItem, mode: ImportMode, twin: TwinUpdate
 ) -> None:
     if_match = _etag("twinETag", item.twin_etag, mode) if mode.needs_etag else None
-    twin = item.twin()
     await request.services.hub.twins.patch(
         request.hub, device_id, tags=twin.tags, desired=twin.desired, if_match=if_match
     )
@@ -230,7 +247,25 @@ def _etag(member: str, given: str | None, mode: ImportMode) -> str:
     return given
 
 
-def _read_items(request: ServiceRequest) -> list[dict[str, Any]]:
+def _read_item(number: int, document: dict[str, Any]) -> _ReadItem:
+    device_id = document["id"]
+    try:
+        if document.get("moduleId"):
+            raise HubError(
+                "moduleId: this hub holds no module identities.",
+                "Leave the modules out; docs/coverage.md lists what there is.",
+                error_code=HubErrorCode.INVALID_OPERATION,
+            )
+        body = read_document(BulkItem, document, where=str(number))
+        mode = _mode(body.import_mode)
+        if mode in _DELETE_MODES:
+            return _ReadItem(device_id, document, body, mode)
+        return _ReadItem(device_id, document, body, mode, body.twin())
+    except Exception as error:  # noqa: BLE001 - told for this item, and logged if it is ours
+        return _ReadItem(device_id, document, fault=error)
+
+
+def _read_items(request: ServiceRequest) -> list[_ReadItem]:
     items = request.value()
     if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
         count = (
@@ -257,7 +292,7 @@ def _read_items(request: ServiceRequest) -> list[dict[str, Any]]:
             "Give each device once: there is no order among them.",
             field="body",
         )
-    return items
+    return [_read_item(number, item) for number, item in enumerate(items)]
 
 
 def _failed(device_id: str, item: dict[str, Any], error: Exception) -> JsonObject:

@@ -47,7 +47,8 @@ async def get_device(request: ServiceRequest) -> ServiceAnswer:
 
 async def put_device(request: ServiceRequest) -> ServiceAnswer:
     """Create a device identity, or with If-Match replace one; 200 in both cases (Azure)."""
-    draft = request.document(DeviceBody).at(request.ids["deviceId"])
+    device_id = request.ids["deviceId"]
+    draft = await request.reading(lambda: request.document(DeviceBody).at(device_id))
     devices = request.services.hub.devices
     return _answer(request, await devices.put(request.hub, draft, if_match=request.if_match))
 

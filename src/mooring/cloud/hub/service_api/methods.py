@@ -16,7 +16,7 @@ from mooring.protocol.azure.json_members import Members
 
 async def invoke_method(request: ServiceRequest) -> ServiceAnswer:
     """Have a device run a method, and wait for its answer."""
-    call = read_call(request)
+    call = await request.reading(lambda: read_call(request))
     request.throttle.admit_method(len(call.payload))
     result = await request.services.hub.methods.invoke(request.hub, request.ids["deviceId"], call)
     request.throttle.charge(len(call.payload), len(result.payload))

@@ -23,9 +23,10 @@ class QueryBody(BaseModel):
 
 async def query(request: ServiceRequest) -> ServiceAnswer:
     """Answer a page of a query; headers say what its items are and where the next begins."""
+    body = await request.reading(lambda: request.document(QueryBody))
     page = await request.services.hub.query.run(
         request.hub,
-        request.document(QueryBody).query,
+        body.query,
         limit=request.count(
             MAX_ITEM_COUNT, request.headers.get(MAX_ITEM_COUNT), most=MAX_PAGE_ITEMS
         ),

@@ -26,11 +26,13 @@ from mooring.protocol.azure.json_documents import (
     decode_json,
     decode_object,
 )
+from mooring.runtime.aside import read_body
 
 MAX_COUNT_DIGITS = 9
 """Of a number of items that a caller asks for; what is beyond the most gets that many."""
 
 Body = TypeVar("Body", bound=BaseModel)
+T = TypeVar("T")
 
 
 class MediaTypeUnsupported(HubError):
@@ -78,6 +80,10 @@ class ServiceRequest:
     def if_match(self) -> str | None:
         """Return the etag that the record must have; ``*`` for any."""
         return self.headers.get("if-match") or None
+
+    async def reading(self, read: Callable[[], T]) -> T:
+        """Return what `read` makes of the body; no device waits for a large one."""
+        return await read_body(read, len(self.body))
 
     def document(self, model: type[Body]) -> Body:
         """Return the body as `model`.

@@ -27,7 +27,7 @@ async def get_twin(request: ServiceRequest) -> ServiceAnswer:
 
 async def patch_twin(request: ServiceRequest) -> ServiceAnswer:
     """Merge tags and desired properties; null deletes."""
-    update = _read(request)
+    update = await request.reading(lambda: _read(request))
     twin = await request.services.hub.twins.patch(
         request.hub,
         request.ids["deviceId"],
@@ -41,7 +41,7 @@ async def patch_twin(request: ServiceRequest) -> ServiceAnswer:
 
 async def replace_twin(request: ServiceRequest) -> ServiceAnswer:
     """Replace tags and desired properties, those of the two that are given."""
-    update = _read(request)
+    update = await request.reading(lambda: _read(request))
     twin = await request.services.hub.twins.replace(
         request.hub,
         request.ids["deviceId"],
