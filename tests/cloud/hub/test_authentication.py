@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from urllib.parse import quote_plus
 
 import pytest
 from tests.support import authority
@@ -250,6 +252,40 @@ async def test_a_token_of_either_key_lets_in_until_its_end(world: CloudWorld, ke
     device = await world.connect(password=token(world, key))
 
     assert device.credential_ends_at == world.clock.now() + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("device_id", ["crane:1", "a+b", "a#b", "50%", "a%2Fb", "!*()'=@$,?"])
+@pytest.mark.parametrize("encode", [str, quote_plus], ids=["python, node", "dotnet"])
+async def test_a_token_may_have_the_device_id_encoded_before_the_whole_is(
+    world: CloudWorld, device_id: str, encode: Callable[[str], str]
+) -> None:
+    await world.hubs.devices.put(world.hub, DeviceDraft(device_id, SAS))
+    resource = f"localhost/devices/{encode(device_id)}"
+
+    device = await world.connect(device_id=device_id, password=token(world, resource=resource))
+
+    assert device.identity.device_id == device_id
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "localhost/devices/crane%252F1",
+        "localhost/devices/crane%2F1",
+        "localhost%2Fdevices%2Fcrane",
+        "localhost/devices/crane/1",
+        "localhost/devices/cran%65%20",
+        "localhost/devices/%ff",
+    ],
+)
+async def test_an_id_that_is_encoded_opens_no_other_device(
+    world: CloudWorld, resource: str
+) -> None:
+    await world.hubs.devices.put(world.hub, DeviceDraft("crane", SAS))
+
+    with pytest.raises(ConnectRefused) as caught:
+        await world.connect(device_id="crane", password=token(world, resource=resource))
+    assert caught.value.code == "sas-resource-wrong"
 
 
 async def test_a_certificate_is_refused_where_a_token_is_asked_for(

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from mooring.cloud.accounts.model import AccessPolicy, Right
 from mooring.cloud.hub.errors import ConnectRefused, HubNotFound
@@ -222,7 +223,7 @@ class Authenticator:
         try:
             token = parse_sas_token(connect.password)
             wanted = f"{hub.host_name}/devices/{connect.device_id}"
-            if not resource_covers(token.resource, wanted):
+            if not _is_for(token, wanted):
                 raise ConnectRefused(
                     f"The token is for {quoted(token.resource)}, not for {wanted!r}.",
                     "Sign a token for this hub and device.",
@@ -283,6 +284,18 @@ class Authenticator:
                 code="sas-policy-lacks-right",
             )
         return policy.primary_key, policy.secondary_key
+
+
+def _is_for(token: SasToken, wanted: str) -> bool:
+    """Return whether a token is for a device: ``host/devices/id``, or something above it.
+
+    Python's and Node's SDKs encode that once; .NET's encodes the id, and then the whole again.
+    """
+    if resource_covers(token.resource, wanted):
+        return True
+    # Slashes that appear only now are no separators: they stand in a name, and no id has one.
+    parts = [unquote(part).replace("/", "%2F") for part in token.resource.split("/")]
+    return resource_covers("/".join(parts), wanted)
 
 
 _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
