@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,24 @@ import httpx
 import pytest
 from tests.cloud.conftest import OVER_BOTH_CARRIERS, Device, MakeDevice
 from tests.support.cloud import CloudThread
-from tests.support.rawmqtt import PINGREQ, PINGRESP, PUBACK, PUBLISH, Packet, RawMqtt, packet
+from tests.support.rawmqtt import (
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    SUBSCRIBE,
+    Packet,
+    RawMqtt,
+    packet,
+    text,
+)
 
 from mooring.cloud.hub.mqtt.devicebound import MAX_UNACKNOWLEDGED
+from mooring.storage.errors import StorageFull
 
 WAIT_S = 20.0
+UNSUBSCRIBE, UNSUBACK = 10, 11
 
 
 @pytest.fixture
@@ -339,3 +353,72 @@ def test_a_device_made_anew_gets_nothing_of_the_former_one(
         subscribe(raw, hub_device)
         send(admin, hub_device, "new")
         assert received(raw).payload == b"new"
+
+
+def test_who_unsubscribes_before_the_subscription_is_kept_gets_nothing(
+    admin: httpx.Client, hub_device: Device
+) -> None:
+    send(admin, hub_device, "a")
+    topic_filter = text(f"devices/{hub_device.name}/messages/devicebound/#")
+    with hub_device.at_hub(clean=False) as raw:
+        raw.send(
+            packet(SUBSCRIBE, 2, b"\0\1" + topic_filter + b"\1")
+            + packet(UNSUBSCRIBE, 2, b"\0\2" + topic_filter)
+        )
+        raw.expect(SUBACK)
+        raw.expect(UNSUBACK)
+        nothing_comes(raw)
+        assert states(admin, hub_device) == [("a", "Enqueued")]
+
+
+def test_a_completion_that_was_not_stored_is_tried_again_when_it_can_be(
+    admin: httpx.Client, cloud: CloudThread, hub_device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cloud.application is not None
+    store = cloud.application.hub.devicebound._store
+    refused: list[int] = []
+
+    def full(key: int, status: object, now: object, done: Callable[..., None]) -> None:
+        refused.append(key)
+        asyncio.get_running_loop().call_soon(done, None, StorageFull("no space", "free some"))
+
+    with hub_device.at_hub() as raw:
+        subscribe(raw, hub_device)
+        send(admin, hub_device, "a")
+        monkeypatch.setattr(store, "settle_message", full)
+        acknowledge(raw, received(raw).packet_id)
+        eventually(lambda: len(refused), 1)
+        nothing_comes(raw)
+        assert len(refused) == 1
+        assert states(admin, hub_device) == [("a", "Invisible")]
+        monkeypatch.undo()
+
+        send(admin, hub_device, "b")
+
+        assert received(raw).payload == b"b"
+        eventually(lambda: states(admin, hub_device), [("b", "Invisible")])
+
+
+def test_a_new_message_before_one_that_is_sent_again_takes_no_packet_id_of_it(
+    admin: httpx.Client, hub_device: Device
+) -> None:
+    send(admin, hub_device, "a")
+    path = f"/devices/{hub_device.name}/messages/devicebound?api-version=2021-04-12"
+    with hub_device.at_hub(clean=False) as raw:
+        with hub_device.over_https() as https:
+            token = https.request("GET", path)["etag"].strip('"')
+        send(admin, hub_device, "b")
+        subscribe(raw, hub_device)
+        b = received(raw)
+        assert b.payload == b"b"
+    eventually(lambda: states(admin, hub_device)[1], ("b", "Enqueued"))
+    with hub_device.over_https() as https:
+        base, _, version = path.partition("?")
+        assert https.request("POST", f"{base}/{token}/abandon?{version}", b"").status == 204
+    with hub_device.at_hub(clean=False) as raw:
+        got = [received(raw), received(raw)]
+        assert [(m.payload, bool(m.flags & 8)) for m in got] == [(b"a", False), (b"b", True)]
+        assert got[1].packet_id == b.packet_id
+        assert got[0].packet_id != b.packet_id
+        acknowledge(raw, got[0].packet_id, got[1].packet_id)
+        eventually(lambda: states(admin, hub_device), [])

@@ -462,6 +462,29 @@ def test_connect_without_clean_session_keeps_the_subscriptions(hub_device: Devic
     assert present() == 0
 
 
+def test_subscribe_again_before_the_first_is_kept_waits_for_it_too(
+    cloud: CloudThread, hub_device: Device
+) -> None:
+    assert cloud.application is not None
+    release = threading.Event()
+    with hub_device.at_hub(clean=False) as raw:
+        cloud.call(
+            cloud.application.database.submit,
+            lambda connection: release.wait(30),
+            lambda result, error: None,
+        )
+        for number in (1, 2):
+            body = struct.pack("!H", number) + text("$iothub/twin/res/#") + b"\1"
+            raw.send(packet(SUBSCRIBE, 2, body))
+        raw.send(packet(PINGREQ, 0, b""))
+        try:
+            first = raw.read().kind
+        finally:
+            release.set()
+        assert first == PINGRESP
+        assert [raw.expect(SUBACK).packet_id for _ in range(2)] == [1, 2]
+
+
 def test_connect_after_all_is_unsubscribed_has_no_session(hub_device: Device) -> None:
     with hub_device.dial() as raw:
         raw.send(connect_packet(hub_device))
@@ -650,7 +673,10 @@ def test_publish_faster_than_the_disk_is_held_back_and_loses_nothing(
         acknowledged = [raw.expect(PUBACK).packet_id for _ in ids]
 
     assert acknowledged == ids
-    assert session._telemetry._uncommitted == session._telemetry._uncommitted_bytes == 0
+    wait_for(  # the last PUBACK leaves before it is counted
+        lambda: session._telemetry._uncommitted == session._telemetry._uncommitted_bytes == 0,
+        "that all is counted",
+    )
 
 
 def test_publish_of_many_devices_faster_than_the_disk_cuts_nobody_off(

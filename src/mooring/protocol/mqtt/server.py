@@ -14,7 +14,7 @@ Rules of this file:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TypeAlias
 
@@ -292,6 +292,7 @@ class ServerMachine:
         dup: bool = False,
         retain: bool = False,
         packet_id: int | None = None,
+        taken: Collection[int] = (),
     ) -> tuple[bytes, int | None]:
         """Return a PUBLISH to the client and its packet identifier, None for QoS 0.
 
@@ -304,6 +305,7 @@ class ServerMachine:
             dup: This message was sent before, in an earlier connection of the session.
             retain: The message is a retained one, sent because of a new subscription.
             packet_id: With `dup` and only then: the identifier it had [MQTT-4.4.0-1].
+            taken: Identifiers that no new message is to get, of those that are sent again later.
 
         Raises:
             InFlightWindowFull: Wait for an acknowledgement first.
@@ -320,7 +322,7 @@ class ServerMachine:
         if packet_id is None or packet_id not in self._in_flight:
             self._in_flight.check_room()
         if packet_id is None:
-            packet_id = self._in_flight.next_id()
+            packet_id = self._in_flight.next_id(taken=taken)
         message = Publish(topic, payload, 1, retain, dup, packet_id)
         encoded = message.encode(literal_wildcards=self._literal_wildcards)
         self._in_flight.add(packet_id, None)

@@ -25,6 +25,7 @@ from mooring.cloud.hub.model import (
     DeviceDraft,
     DeviceIdentity,
 )
+from mooring.storage.errors import StorageFull
 
 SECOND = timedelta(seconds=1)
 LOCK = 60 * SECOND
@@ -352,3 +353,27 @@ async def test_a_restart_ends_locks_and_keeps_the_rest(box: Box) -> None:
         (b"a", 1),
         (b"b", 0),
     ]
+
+
+async def test_a_settlement_that_fails_after_its_holder_is_gone_gives_the_message_back(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await box.send("a")
+    holder, woken = object(), []
+    (a,) = box.take(holder=holder)
+    under_way: list[Callable[..., None]] = []
+    monkeypatch.setattr(
+        box.world.stores.hub, "settle_message", lambda *arguments: under_way.append(arguments[-1])
+    )
+    failed: list[BaseException | None] = []
+    box.queue.complete(box.world.hub, "dev", a.lock_token, failed.append)
+    monkeypatch.undo()
+    box.queue.release(holder)
+    assert box.take() == []  # it may be completed yet
+    box.queue.subscribe(box.world.hub, "dev", lambda: woken.append(True))
+
+    under_way[0](None, StorageFull("no space is left", "free some"))
+
+    assert [type(error) for error in failed] == [StorageFull]
+    assert woken
+    assert box.bodies() == ["a"]

@@ -30,6 +30,27 @@ def test_number_says_what_a_table_would(steps: list[tuple[HubFilter, int | None]
     assert (number == subs.NONE) == (not table)
 
 
+@given(STEPS, STEPS)
+def test_common_is_what_both_have_at_the_qos_of_the_latter(
+    added: list[tuple[HubFilter, int | None]], now: list[tuple[HubFilter, int | None]]
+) -> None:
+    first, second = (
+        {wanted: qos for wanted, qos in steps if qos is not None} for steps in (added, now)
+    )
+    numbers = []
+    for table in (first, second):
+        number = subs.NONE
+        for wanted, qos in table.items():
+            number = subs.with_filter(number, wanted, qos)
+        numbers.append(number)
+
+    common = subs.common(*numbers)
+
+    assert {w: subs.granted_qos(common, w) for w in subs.filters_in(common)} == {
+        wanted: qos for wanted, qos in second.items() if wanted in first
+    }
+
+
 def test_number_that_is_on_disk_keeps_its_meaning() -> None:
     assert subs.with_filter(0, HubFilter.DEVICEBOUND, 1) == 0b10
     assert subs.with_filter(0, HubFilter.METHODS, 0) == 0b0100

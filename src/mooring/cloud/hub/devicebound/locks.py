@@ -26,6 +26,7 @@ class Lock(Generic[QueueKeyT]):
         holder: Who received it, where that is told of when it goes; None for HTTP.
         ends_at: When the lock ends (monotonic s).
         is_settling: Whether its settlement is on the way to the disk; then it does not end.
+        is_released: Whether its holder is gone: it ends if that settlement fails.
     """
 
     token: str
@@ -34,6 +35,7 @@ class Lock(Generic[QueueKeyT]):
     holder: object | None
     ends_at: float
     is_settling: bool = False
+    is_released: bool = False
 
 
 class LockTable(Generic[QueueKeyT]):
@@ -88,8 +90,8 @@ class LockTable(Generic[QueueKeyT]):
                 del self._by_holder[lock.holder]
 
     def held_by(self, holder: object) -> list[Lock[QueueKeyT]]:
-        """Return what `holder` may still settle."""
-        return [lock for lock in self._by_holder.get(holder, ()) if not lock.is_settling]
+        """Return what `holder` has, also what is being settled."""
+        return list(self._by_holder.get(holder, ()))
 
     def ended(self, now: float, queue: QueueKeyT | None = None) -> list[Lock[QueueKeyT]]:
         """Return the locks, of one queue or of all, whose time is over."""

@@ -234,8 +234,11 @@ class DeviceboundService:
         """Put back what `holder` did not settle, uncounted: its connection is over."""
         queues = set()
         for lock in self._locks.held_by(holder):
-            self._locks.drop(lock)
-            queues.add(lock.queue)
+            if lock.is_settling:
+                lock.is_released = True
+            else:
+                self._locks.drop(lock)
+                queues.add(lock.queue)
         for queue in queues:
             self._wake(queue)
 
@@ -289,6 +292,9 @@ class DeviceboundService:
         if error is not None:
             lock.is_settling = False
             done(error)
+            if lock.is_released:
+                self._locks.drop(lock)
+                self._wake(lock.queue)
             return
         self._locks.drop(lock)
         # Purged, or deleted with its device, while it was locked.

@@ -6,7 +6,7 @@ the queue, uncounted. At QoS 0 a message is complete once it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
@@ -70,6 +70,7 @@ class DeviceboundSender:
         "_qos",
         "_sent_before",
         "_service",
+        "_uncompleted",
         "_unstored",
     )
 
@@ -92,6 +93,7 @@ class DeviceboundSender:
         self._qos: int | None = None
         self._in_flight: dict[int, LockedMessage] = {}
         self._unstored = 0
+        self._uncompleted: list[LockedMessage] = []
 
     @property
     def unacknowledged(self) -> PacketIds:
@@ -130,9 +132,11 @@ class DeviceboundSender:
         qos = self._qos
         if qos is None or not self._link.is_open:
             return
+        self._complete_again()
         # At QoS 0 what is not yet completed on disk counts, so that a queue is not sent faster
         # than it is emptied.
-        room = MAX_UNACKNOWLEDGED - len(self._in_flight) - self._unstored
+        under_way = len(self._in_flight) + self._unstored + len(self._uncompleted)
+        room = MAX_UNACKNOWLEDGED - under_way
         if room <= 0:
             return
         try:
@@ -143,10 +147,13 @@ class DeviceboundSender:
             _log.warning("a queue cannot be read", device_id=self._key[1], reason=error.message)
             return
         sent_before, self._sent_before = self._sent_before, _NO_IDS
+        taken = sent_before.values()  # a new message may come before one that is sent again
         for locked in messages:
-            self._send(locked, qos, sent_before.get(locked.message.message_key))
+            self._send(locked, qos, sent_before.get(locked.message.message_key), taken)
 
-    def _send(self, locked: LockedMessage, qos: int, packet_id: int | None) -> None:
+    def _send(
+        self, locked: LockedMessage, qos: int, packet_id: int | None, taken: Collection[int]
+    ) -> None:
         link, message = self._link, locked.message
         topic = f"devices/{self._key[1]}/messages/devicebound/{message.properties}"
         if qos == 0:
@@ -155,7 +162,7 @@ class DeviceboundSender:
             self._complete(locked)
             return
         data, packet_id = link.machine.publish(
-            topic, message.body, 1, dup=packet_id is not None, packet_id=packet_id
+            topic, message.body, 1, dup=packet_id is not None, packet_id=packet_id, taken=taken
         )
         assert packet_id is not None  # QoS 1 has one
         self._in_flight[packet_id] = locked
@@ -169,10 +176,17 @@ class DeviceboundSender:
         except (LockLost, StorageError) as error:
             done(error)
 
+    def _complete_again(self) -> None:
+        uncompleted, self._uncompleted = self._uncompleted, []
+        for locked in uncompleted:
+            self._complete(locked)
+
     def _completed(self, locked: LockedMessage, error: BaseException | None) -> None:
         self._unstored -= 1
         if error is not None and not isinstance(error, LockLost):
-            # Its lock ends, and it is delivered again: at least once is what was promised.
+            # Tried again when something else is sent or stored. The connection's end gives the
+            # message back, and it is delivered again: at least once is what was promised.
+            self._uncompleted.append(locked)
             _log.warning("a completion was not stored", device_id=self._key[1], reason=str(error))
             return
         if error is None:

@@ -79,6 +79,7 @@ class HubSession:
         "_subscriptions",
         "_telemetry",
         "_twins",
+        "_unkept",
         "_will",
         "generation_id",
         "hub",
@@ -120,6 +121,7 @@ class HubSession:
         self._devicebound: DeviceboundSender | None = None
         self._prefix = telemetry_prefix(key[1])
         self._subscriptions = subscriptions
+        self._unkept = 0
         self._is_clean = is_clean
         self._will = will
         self._ends_at = ends_at
@@ -355,11 +357,16 @@ class HubSession:
         """Subscribe to `subscriptions`, `answer` once that is kept, then serve what was `added`."""
         changed = subscriptions != self._subscriptions
         self._subscriptions = subscriptions
-        kept = partial(self._changed, answer, added)
-        if changed and not self._is_clean:
-            self._door.keep_subscriptions(self, subscriptions, kept)
-        else:
-            kept(None)
+        # What changes nothing waits for what did and is on the way: it asks for the same.
+        if self._is_clean or not (changed or self._unkept):
+            self._changed(answer, added, None)
+            return
+        self._unkept += 1
+        self._door.keep_subscriptions(self, subscriptions, partial(self._kept, answer, added))
+
+    def _kept(self, answer: Callable[[], bytes], added: int, error: BaseException | None) -> None:
+        self._unkept -= 1
+        self._changed(answer, added, error)
 
     def _changed(
         self, answer: Callable[[], bytes], added: int, error: BaseException | None
@@ -370,7 +377,7 @@ class HubSession:
             self.link.end(not_stored(error, "a subscription"))
             return
         self.link.write(answer())
-        self._activate(added)
+        self._activate(subs.common(added, self._subscriptions))  # some may be gone again
 
     def _activate(self, subscriptions: int) -> None:
         """Begin to serve what was subscribed to."""

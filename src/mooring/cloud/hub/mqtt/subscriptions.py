@@ -40,6 +40,14 @@ def without_filter(subscriptions: int, removed: HubFilter) -> int:
     return subscriptions & ~(_MASK << _SHIFTS[removed])
 
 
+def common(added: int, subscriptions: int) -> int:
+    """Return those of `subscriptions` that are in `added`, whatever the QoS there."""
+    for wanted in HubFilter:
+        if granted_qos(added, wanted) is None:
+            subscriptions = without_filter(subscriptions, wanted)
+    return subscriptions
+
+
 def filters_in(subscriptions: int) -> Iterator[HubFilter]:
     """Iterate over what is subscribed to."""
     return (wanted for wanted, shift in _SHIFTS.items() if subscriptions >> shift & _MASK)
