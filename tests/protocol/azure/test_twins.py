@@ -16,6 +16,7 @@ from mooring.protocol.azure.twins import (
     MAX_ENCODED_BYTES,
     MAX_INTEGER,
     MAX_PATCH_BYTES,
+    MAX_PATCH_VALUES,
     MIN_INTEGER,
     TwinProperties,
     TwinSection,
@@ -348,3 +349,14 @@ def test_bodies_for_devices_are_those_of_the_reference() -> None:
     assert format_desired_notification({"rate": 7, "old": None}, 3) == (
         b'{"rate":7,"old":null,"$version":3}'
     )
+
+
+@pytest.mark.parametrize("item", [b"[]", b"1", b'""', b"{}"])
+def test_a_patch_of_more_values_than_any_twin_holds_is_refused(item: bytes) -> None:
+    def patch(count: int) -> bytes:
+        return b'{"a":[' + b",".join([item] * count) + b"]}"
+
+    with pytest.raises(BodyTooLarge, match="16384 values"):
+        read_reported_patch(patch(MAX_PATCH_VALUES))
+    if item != b"1":  # of which 8 bytes each count
+        assert read_reported_patch(patch(MAX_PATCH_VALUES - 1))

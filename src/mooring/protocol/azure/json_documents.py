@@ -37,13 +37,15 @@ _decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
-def decode_json(data: bytes, *, max_bytes: int, field: str = "body") -> JsonValue:
+def decode_json(
+    data: bytes, *, max_bytes: int, max_values: int | None = None, field: str = "body"
+) -> JsonValue:
     """Return the JSON value that `data` (UTF-8, a byte order mark allowed) spells.
 
     Of equal keys in one object the last wins.
 
     Raises:
-        BodyTooLarge: `data` is longer than `max_bytes`.
+        BodyTooLarge: `data` is longer than `max_bytes`, or holds more than `max_values` values.
         JsonMalformed: Not JSON, NaN or an infinite number, a lone surrogate, or nested deeper
             than `MAX_DEPTH`; names `field`.
     """
@@ -64,17 +66,19 @@ def decode_json(data: bytes, *, max_bytes: int, field: str = "body") -> JsonValu
         raise _malformed(field, fault) from error
     except ValueError as error:  # a number of thousands of digits, NaN, an infinite number
         raise _malformed(field, "holds a number that cannot be represented") from error
-    _check(value, field)
+    _check(value, field, max_values)
     return value
 
 
-def decode_object(data: bytes, *, max_bytes: int, field: str = "body") -> JsonObject:
+def decode_object(
+    data: bytes, *, max_bytes: int, max_values: int | None = None, field: str = "body"
+) -> JsonObject:
     """Return the JSON object that `data` spells, as `decode_json` with the same errors.
 
     Raises:
         PayloadMalformed: The value is JSON but no object.
     """
-    value = decode_json(data, max_bytes=max_bytes, field=field)
+    value = decode_json(data, max_bytes=max_bytes, max_values=max_values, field=field)
     if not isinstance(value, Mapping):
         raise PayloadMalformed(
             f"{field} is {kind_of(value)}, not a JSON object",
@@ -121,16 +125,25 @@ def kind_of(value: JsonValue) -> str:
     return "an object" if isinstance(value, Mapping) else "an array"
 
 
-def _check(value: JsonValue, field: str) -> None:
-    """Walk without recursion: depth, and strings that no UTF-8 store could take."""
+def _check(value: JsonValue, field: str, max_values: int | None) -> None:
+    """Walk without recursion: number, depth, and strings that no UTF-8 store could take."""
     level: list[JsonValue] = [value]
-    depth = 0
+    depth = found = 0
     while level:
         below: list[JsonValue] = []
         for item in level:
             if isinstance(item, str):
                 _check_text(item, field)
-            elif isinstance(item, Mapping):
+                continue
+            if isinstance(item, Mapping | list):
+                found += len(item)
+                if max_values is not None and found > max_values:
+                    raise BodyTooLarge(
+                        f"{field} holds more than {max_values} values",
+                        remedy="Send a smaller document.",
+                        field=field,
+                    )
+            if isinstance(item, Mapping):
                 for key in item:
                     _check_text(key, field)
                 below.extend(item.values())

@@ -39,6 +39,10 @@ the 12 bytes of ``\\ud83d\\ude00``."""
 MAX_PATCH_BYTES = 256 * 1024
 """A patch as text: the largest MQTT packet that the hub takes."""
 
+MAX_PATCH_VALUES = 16 * 1024
+"""Values in a patch. Those that fill a section of 32 KB are 8 Ki at most, of 4 bytes each; empty
+texts, lists and objects count nothing there, and each costs time all the same."""
+
 MAX_DEPTH = 10
 """Azure: objects within one another, the section itself not counted."""
 
@@ -108,7 +112,7 @@ def read_reported_patch(data: bytes) -> JsonObject:
         PayloadMalformed: No JSON object, or one that breaks a rule; names the key.
         TwinTooLarge: It would not fit into any twin.
     """
-    patch = decode_object(data, max_bytes=MAX_PATCH_BYTES)
+    patch = decode_object(data, max_bytes=MAX_PATCH_BYTES, max_values=MAX_PATCH_VALUES)
     return check_patch(patch, TwinSection.REPORTED)
 
 
