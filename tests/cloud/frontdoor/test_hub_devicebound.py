@@ -308,7 +308,7 @@ def test_message_is_not_sent_again_while_the_connection_stands(
     with hub_device.at_hub(keep_alive_s=600) as raw:
         subscribe(raw, hub_device)
         late = received(raw)
-        cloud.clock.shift_s += 301
+        cloud.pass_time(301)
         cloud.run(queue.housekeep([]))
         nothing_comes(raw)
         assert states(admin, hub_device) == [("a", "Invisible")]
