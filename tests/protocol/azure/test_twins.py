@@ -15,6 +15,7 @@ from mooring.protocol.azure.errors import BodyTooLarge, PayloadMalformed, TwinTo
 from mooring.protocol.azure.twins import (
     MAX_ENCODED_BYTES,
     MAX_INTEGER,
+    MAX_KEYS,
     MAX_PATCH_BYTES,
     MAX_PATCH_VALUES,
     MIN_INTEGER,
@@ -279,6 +280,17 @@ def test_what_no_rule_counts_is_bounded_as_text() -> None:
     for refuse in (encode_section, check_section):
         with pytest.raises(TwinTooLarge):
             refuse({"a": [[]] * (MAX_ENCODED_BYTES // 3)}, TwinSection.REPORTED)
+
+
+def test_keys_are_bounded_since_each_has_metadata() -> None:
+    half = {chr(0x4E00 + number): "" for number in range(MAX_KEYS // 2 - 1)}
+    fits = {"a": half, "b": half}
+    encode_section(fits, TwinSection.REPORTED)
+    for refuse in (encode_section, check_section):
+        with pytest.raises(TwinTooLarge, match=f"{MAX_KEYS + 1} keys"):
+            refuse({**fits, "c": ""}, TwinSection.REPORTED)
+    # In arrays they have none.
+    encode_section({"a": [half, half, half]}, TwinSection.REPORTED)
 
 
 @given(documents)

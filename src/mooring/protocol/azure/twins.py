@@ -36,6 +36,10 @@ MAX_ENCODED_BYTES = 512 * 1024
 alone would let a twin grow without bound. Whatever text fills a section fits: 32 Ki characters at
 the 12 bytes of ``\\ud83d\\ude00``."""
 
+MAX_KEYS = 8 * 1024
+"""Keys in a section, at every level outside of arrays: each has metadata of some 60 bytes, which
+every write reads and writes anew. The size rule leaves room for 6,500 that have values."""
+
 MAX_PATCH_BYTES = 256 * 1024
 """A patch as text: the largest MQTT packet that the hub takes."""
 
@@ -189,7 +193,20 @@ def encode_section(values: JsonObject, section: TwinSection) -> str:
                 remedy="Delete what is not needed (null), or keep it elsewhere.",
                 field=section.value,
             )
+        # A look at the text first: most large sections hold few keys.
+        if text.count('":') > MAX_KEYS and (keys := _count_keys(values)) > MAX_KEYS:
+            raise TwinTooLarge(
+                f"{section} would have {keys} keys; at most {MAX_KEYS} are kept",
+                remedy="Delete what is not needed (null), or keep it elsewhere.",
+                field=section.value,
+            )
     return text
+
+
+def _count_keys(values: JsonObject) -> int:
+    return len(values) + sum(
+        _count_keys(value) for value in values.values() if isinstance(value, Mapping)
+    )
 
 
 # -- merging ----------------------------------------------------------------------------------
