@@ -485,6 +485,34 @@ def test_subscribe_again_before_the_first_is_kept_waits_for_it_too(
         assert [raw.expect(SUBACK).packet_id for _ in range(2)] == [1, 2]
 
 
+def test_connect_with_clean_session_drops_what_is_still_on_its_way_to_the_disk(
+    cloud: CloudThread, hub_device: Device
+) -> None:
+    assert cloud.application is not None
+    release = threading.Event()
+    blocked = threading.Event()
+    database = cloud.application.database
+    with hub_device.dial() as older, hub_device.dial() as newer:
+        older.send(connect_packet(hub_device))
+        older.expect(CONNACK)
+        cloud.call(
+            database.submit,
+            lambda connection: (blocked.set(), release.wait(30)),
+            lambda result, error: None,
+        )
+        assert blocked.wait(10)
+        older.send(packet(SUBSCRIBE, 2, b"\0\7" + text("$iothub/twin/res/#") + b"\1"))
+        older.send(packet(PINGREQ, 0, b""))
+        older.expect(PINGRESP)  # the SUBSCRIBE before it is taken, and not on disk
+        newer.send(connect_packet(hub_device, clean=True))
+        newer.expect(CONNACK)
+        release.set()
+        cloud.run(database.write(lambda connection: None))
+    with hub_device.dial() as raw:
+        raw.send(connect_packet(hub_device))
+        assert raw.expect(CONNACK).body == b"\0\0"
+
+
 def test_connect_after_all_is_unsubscribed_has_no_session(hub_device: Device) -> None:
     with hub_device.dial() as raw:
         raw.send(connect_packet(hub_device))

@@ -31,8 +31,11 @@ from mooring.protocol.azure.usernames import HubUserName
 from mooring.protocol.mqtt.codes import ConnectReturnCode
 from mooring.protocol.mqtt.packets import Connect
 from mooring.runtime.clock import SYSTEM_CLOCK, Clock
+from mooring.runtime.logs import get_logger
 from mooring.storage.errors import StorageUnavailable
 from mooring.storage.state import StorageCondition, StorageState
+
+_log = get_logger("cloud.hub.mqtt")
 
 MAX_AUTHENTICATIONS = 3
 """How often a CONNECT is judged anew because the identity changed meanwhile."""
@@ -232,6 +235,9 @@ class HubMqtt:
         self._live[key] = session
         if older is not None:
             older.take_over()
+            if connect.clean_session:
+                # Behind what the older connection may still have on the way to the disk.
+                self.keep_subscriptions(session, NONE, _discarded)
         if kept == NONE:
             self.sent_before.take(key)  # a new session: nothing was sent in it before
         recorder.begin("connack")
@@ -292,6 +298,11 @@ class HubMqtt:
         session = self._live.get((hub.hub_id, device_id))
         if session is not None:
             session.link.end(CREDENTIALS_CHANGED)
+
+
+def _discarded(error: BaseException | None) -> None:
+    if error is not None:
+        _log.warning("a session was not dropped", error=str(error))
 
 
 class _Opening:
