@@ -263,6 +263,13 @@ def test_connect_with_a_will_elsewhere_than_telemetry_is_refused_5(hub_device: D
 # -- take-over ----------------------------------------------------------------------------------
 
 
+def test_connect_with_a_wildcard_in_the_topic_of_the_will_is_refused_5(hub_device: Device) -> None:
+    with hub_device.dial() as raw:
+        raw.send(connect_packet(hub_device, will=(events_topic(hub_device, "a=#"), b"")))
+        assert raw.expect(CONNACK).return_code == 5
+    assert newest_failure(hub_device)[1] == "will-topic"
+
+
 def test_connect_again_takes_over_and_ends_the_older_connection(
     cloud: CloudThread, hub_device: Device
 ) -> None:
@@ -616,6 +623,19 @@ def test_publish_with_retain_is_stored_with_the_property_that_says_so(hub_device
         {"mqtt-retain": "true"},
         {"a": "b", "mqtt-retain": "true"},
     ]
+
+
+def test_publish_with_as_many_properties_as_may_be_and_retain_is_read_with_all(
+    hub_device: Device,
+) -> None:
+    bag = "&".join(f"p{number}=v" for number in range(256))
+    with hub_device.at_hub() as raw:
+        raw.send(packet(PUBLISH, 3, text(events_topic(hub_device, bag)) + b"\0\1" + b"x"))
+        assert raw.expect(PUBACK).packet_id == 1
+
+    (event,) = stored(hub_device)
+    assert len(event["properties"]) == 257
+    assert event["properties"]["mqtt-retain"] == "true"
 
 
 def test_publish_with_a_twin_request_between_is_acknowledged_in_order(hub_device: Device) -> None:

@@ -25,7 +25,12 @@ from mooring.cloud.hub.model import (
 )
 from mooring.protocol.azure.errors import AzureError, PayloadMalformed
 from mooring.protocol.azure.json_documents import decode_json
-from mooring.protocol.azure.property_bag import EMPTY_BAG, PropertyBag, parse_property_bag
+from mooring.protocol.azure.property_bag import (
+    EMPTY_BAG,
+    MAX_STORED_PROPERTIES,
+    PropertyBag,
+    parse_property_bag,
+)
 from mooring.protocol.azure.timestamps import UNSET_TIMESTAMP, format_timestamp
 
 MAX_SHOWN_JSON_BYTES = 256 * 1024
@@ -269,7 +274,7 @@ def partition_to_json(partition: PartitionInfo) -> dict[str, Any]:
 
 def _read_bag(properties: str) -> PropertyBag:
     try:
-        return parse_property_bag(properties)
+        return parse_property_bag(properties, most=MAX_STORED_PROPERTIES)
     except AzureError:
         return EMPTY_BAG
 

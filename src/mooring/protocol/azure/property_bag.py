@@ -21,6 +21,9 @@ from mooring.protocol.azure.errors import PropertyBagMalformed, quoted
 MAX_PROPERTIES = 256
 """Properties in one topic: Azure bounds their bytes only; this bounds the work for one message."""
 
+MAX_STORED_PROPERTIES = MAX_PROPERTIES + 1
+"""Properties of a stored message: the hub adds one of its own, for RETAIN or for a will."""
+
 MAX_CACHED_CHARS = 512
 """Longer bags are decoded each time, so that the cache stays below a few megabytes."""
 
@@ -80,20 +83,20 @@ class PropertyBag:
 EMPTY_BAG = PropertyBag()
 
 
-def parse_property_bag(text: str) -> PropertyBag:
+def parse_property_bag(text: str, *, most: int = MAX_PROPERTIES) -> PropertyBag:
     """Return the properties that `text` (the topic's part after the last fixed slash) spells.
 
     Percent-decoding only: ``+`` stays a plus. Repeated short texts come from a cache.
 
     Raises:
         PropertyBagMalformed: A value with an empty key, percent-encoding that is not UTF-8 or
-            holds control characters in a key, or more than `MAX_PROPERTIES`.
+            holds control characters in a key, or more than `most` properties.
     """
     if not text:
         return EMPTY_BAG
     if len(text) <= MAX_CACHED_CHARS:
-        return _parse_cached(text)
-    return _parse(text)
+        return _parse_cached(text, most)
+    return _parse(text, most)
 
 
 def is_property_bag(text: str) -> bool:
@@ -110,9 +113,9 @@ def is_property_bag(text: str) -> bool:
     return True
 
 
-def _parse(text: str) -> PropertyBag:
-    if text.count("&") >= MAX_PROPERTIES:
-        raise _malformed(f"holds more than {MAX_PROPERTIES} properties")
+def _parse(text: str, most: int) -> PropertyBag:
+    if text.count("&") >= most:
+        raise _malformed(f"holds more than {most} properties")
     system: dict[str, str | None] = {}
     application: dict[str, str | None] = {}
     for piece in text.split("&"):

@@ -214,7 +214,7 @@ class HubMqtt:
                 recorder.fail(
                     "will-topic",
                     f"will: {error.message}",
-                    "use the device's telemetry topic for the will, or none",
+                    error.remedy,
                 )
                 return ConnectReturnCode.NOT_AUTHORIZED
         session = HubSession(

@@ -162,6 +162,12 @@ def will_message(will: Will, device_id: str) -> TelemetryMessage:
             field="topic",
         )
     properties = will.topic[len(telemetry_prefix(device_id)) :]
+    if not is_readable(properties):
+        raise TopicMalformed(
+            "the topic holds '+' or '#', which no topic may",
+            remedy="percent-encode keys and values: %2B and %23",
+            field="topic",
+        )
     return TelemetryMessage(with_property(properties, WILL_PROPERTY), will.payload)
 
 
