@@ -45,6 +45,8 @@ def test_rows_are_a_table_of_what_select_names(mooring: CommandLine) -> None:
 
     assert re.search(r"^id +capabilities\s*$", text, re.MULTILINE)
     assert re.search(r'^asked2 +\{"iotEdge": false\}\s*$', text, re.MULTILINE)
+    narrow = mooring.text("hub", "query", f"SELECT COUNT() AS n FROM devices WHERE {MINE}")
+    assert re.match(r"rows *\nn *\n─+\n2 *\n", narrow)
     counted = mooring.json("hub", "query", f"SELECT COUNT() AS n FROM devices WHERE {MINE}")
     assert counted == [{"n": 2}]
 

@@ -117,6 +117,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         show_edge=False,
+        # A title is folded to the table's width, letter by letter if need be.
+        min_width=len(title),
     )
     for column in columns:
         table.add_column(column, overflow="fold")
