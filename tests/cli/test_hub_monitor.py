@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -19,10 +20,17 @@ def _bodies(events: list[dict[str, Any]]) -> list[Any]:
     return [event["body"] for event in events]
 
 
+def next_millisecond() -> None:
+    """Let the time go on by which messages of several partitions are put in order."""
+    time.sleep(0.002)
+
+
 def test_monitor_shows_what_fits_device_patterns_and_properties(mooring: CommandLine) -> None:
     with connected(mooring) as one, connected(mooring) as other:
         one.tell(b"first", "unit=C")
+        next_millisecond()
         other.tell(b"second", "unit=F&%24.ct=text%2Fplain")
+        next_millisecond()
         one.tell(b"third", "unit=")
         both = ("--device", f"{one.name[:8]}*{one.name[-4:]}", "--device", other.name)
 
