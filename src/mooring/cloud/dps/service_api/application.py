@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mooring.cloud.api.answering import answer_request
 from mooring.cloud.api.azure_errors import (
     BODY_MEDIA_TYPE,
     azure_error,
@@ -65,14 +66,13 @@ class _ServiceApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return
-        except Exception as error:  # noqa: BLE001 - answered in the API's shape, logged if ours
-            response = _error_response(error, request.method, scope["path"])
-        await response(scope, receive, send)
+        await answer_request(
+            scope,
+            receive,
+            send,
+            answer=self._answer,
+            fail=lambda error, request: _error_response(error, request.method, scope["path"]),
+        )
 
     async def _answer(self, request: Request) -> Response:
         path: str = request.scope["path"]

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring.cloud.accounts.signatures import host_of
+from mooring.cloud.api.answering import answer_request
 from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
 from mooring.cloud.api.failures import FailureGuard
@@ -137,14 +138,13 @@ class _DeviceApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return
-        except Exception as error:  # noqa: BLE001 - answered in the API's shape, logged if ours
-            response = error_answer(error, request.method, scope["path"])
-        await response(scope, receive, send)
+        await answer_request(
+            scope,
+            receive,
+            send,
+            answer=self._answer,
+            fail=lambda error, request: error_answer(error, request.method, scope["path"]),
+        )
 
     async def _answer(self, request: Request) -> Response:
         segments = path_segments(request.scope)

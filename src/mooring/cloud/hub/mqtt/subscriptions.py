@@ -6,8 +6,6 @@ of idle devices cost nothing for it, and it is kept on disk as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mooring.protocol.azure.hub_topics import HubFilter
 
 NONE = 0
@@ -46,8 +44,3 @@ def common(added: int, subscriptions: int) -> int:
         if granted_qos(added, wanted) is None:
             subscriptions = without_filter(subscriptions, wanted)
     return subscriptions
-
-
-def filters_in(subscriptions: int) -> Iterator[HubFilter]:
-    """Iterate over what is subscribed to."""
-    return (wanted for wanted, shift in _SHIFTS.items() if subscriptions >> shift & _MASK)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mooring.cloud.api.answering import answer_request
 from mooring.cloud.api.azure_errors import BODY_MEDIA_TYPE
 from mooring.cloud.api.body_limit import BodyLimit
 from mooring.cloud.api.context import CloudServices
@@ -77,7 +78,6 @@ class _ServiceApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        request = Request(scope, receive)
         segments = path_segments(scope)
         found = [
             (operation, ids)
@@ -85,13 +85,15 @@ class _ServiceApi:
             if (ids := match_path(operation.path, segments)) is not None
         ]
         shape = found[0][0].shape if found else ErrorShape.REGISTRY
-        try:
-            response = await self._answer(request, segments, found)
-        except ClientDisconnect:
-            return
-        except Exception as error:  # noqa: BLE001 - answered in the API's shape, logged if ours
-            response = error_answer(error, request.method, scope["path"], shape=shape)
-        await response(scope, receive, send)
+        await answer_request(
+            scope,
+            receive,
+            send,
+            answer=lambda request: self._answer(request, segments, found),
+            fail=lambda error, request: error_answer(
+                error, request.method, scope["path"], shape=shape
+            ),
+        )
 
     async def _answer(
         self,
